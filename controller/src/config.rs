@@ -1,0 +1,227 @@
+//! The configuration file: every option of the program, with its default. Reading it is pure; nothing starts from half of it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// The whole configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Config {
+    /// Where objects come from.
+    pub source: Source,
+    /// The only directory that is written.
+    pub state: PathBuf,
+    /// The data plane for HTTP and TLS.
+    pub gateway: Gateway,
+    /// The DNS server.
+    pub dns: Dns,
+    /// Certificates.
+    pub certificates: Certificates,
+    /// Addresses for Services of type LoadBalancer.
+    pub addresses: Addresses,
+    /// The administrator's listener.
+    pub admin: Admin,
+}
+
+/// Where objects come from.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Source {
+    /// Directories of manifests, or files.
+    #[serde(with = "one_or_many")]
+    pub manifests: Vec<PathBuf>,
+}
+
+/// The data plane for HTTP and TLS.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Gateway {
+    /// Addresses that serve plain HTTP.
+    pub http: Vec<SocketAddr>,
+    /// Addresses that serve HTTPS.
+    pub https: Vec<SocketAddr>,
+    /// Addresses under which clients reach this gateway; they are published in DNS and in status.
+    pub public_addresses: Vec<IpAddr>,
+    /// Port under which clients reach the HTTPS listener; redirects name it unless it is 443.
+    pub public_https_port: u16,
+    /// Class that the annotation `kubernetes.io/ingress.class` has to name.
+    pub ingress_class: String,
+    /// Controller that the IngressClass has to name.
+    pub controller_class: String,
+    /// Whether Ingresses that name no class are served.
+    pub watch_ingress_without_class: bool,
+    /// How long open connections may go on after a stop was asked for, in seconds.
+    pub drain_seconds: u64,
+    /// `off`, `json` or `nginx`.
+    pub access_log: AccessLog,
+    /// Largest number of open connections.
+    pub max_connections: usize,
+}
+
+/// Shape of the access log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccessLog {
+    /// None.
+    Off,
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// ingress-nginx's default line.
+    Nginx,
+}
+
+/// The DNS server.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Dns {
+    /// Addresses that serve DNS over UDP and TCP.
+    pub listen: Vec<SocketAddr>,
+    /// Zones that are served.
+    pub zones: Vec<Zone>,
+}
+
+/// A zone.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Zone {
+    /// Its apex, for instance `dyn.cloud.e-infra.cz`.
+    pub name: String,
+    /// Zone file (RFC 1035) whose records are served too; its SOA and NS are used, the serial is ours.
+    #[serde(default)]
+    pub file: Option<PathBuf>,
+    /// When set, hosts get a CNAME to this name instead of the gateway's addresses.
+    #[serde(default)]
+    pub cname: Option<String>,
+    /// TTL of hosts, in seconds.
+    #[serde(default = "Zone::default_ttl")]
+    pub ttl: u32,
+}
+
+impl Zone {
+    const fn default_ttl() -> u32 {
+        60
+    }
+}
+
+/// Certificates.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Certificates {
+    /// ClusterIssuer that signs the wildcards of the zones that are served here. A zone whose issuer does not exist has no wildcard.
+    pub platform_issuer: String,
+    /// Issuer for `kubernetes.io/tls-acme: "true"` without an issuer annotation.
+    pub default_issuer: String,
+    /// Namespace of the Secrets that ClusterIssuers name.
+    pub cluster_resource_namespace: String,
+}
+
+/// Addresses for Services of type LoadBalancer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Addresses {
+    /// Pools to allocate from, in this order.
+    pub pools: Vec<Pool>,
+}
+
+/// A pool of addresses.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Pool {
+    /// Its name, as annotations name it.
+    pub name: String,
+    /// CIDRs (`192.0.2.0/24`) or ranges (`192.0.2.10-192.0.2.20`), IPv4 or IPv6.
+    pub ranges: Vec<String>,
+    /// Whether Services that name no pool may get an address from it.
+    #[serde(default = "yes")]
+    pub auto_assign: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// The administrator's listener.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Admin {
+    /// Its address. It has no access control of its own: keep it on loopback.
+    pub listen: SocketAddr,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            source: Source::default(),
+            state: PathBuf::from("./state"),
+            gateway: Gateway::default(),
+            dns: Dns::default(),
+            certificates: Certificates::default(),
+            addresses: Addresses::default(),
+            admin: Admin::default(),
+        }
+    }
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self {
+            http: Vec::new(),
+            https: Vec::new(),
+            public_addresses: Vec::new(),
+            public_https_port: 443,
+            ingress_class: "nginx".into(),
+            controller_class: "k8s.io/ingress-nginx".into(),
+            watch_ingress_without_class: false,
+            drain_seconds: 30,
+            access_log: AccessLog::Json,
+            max_connections: 65_536,
+        }
+    }
+}
+
+impl Default for Certificates {
+    fn default() -> Self {
+        Self {
+            platform_issuer: "letsencrypt-prod".into(),
+            default_issuer: "letsencrypt-prod".into(),
+            cluster_resource_namespace: "cert-manager".into(),
+        }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9090)) }
+    }
+}
+
+/// A path, or a list of paths.
+mod one_or_many {
+    use std::path::PathBuf;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a path or a list of paths")]
+    enum OneOrMany {
+        One(PathBuf),
+        Many(Vec<PathBuf>),
+    }
+
+    pub(super) fn serialize<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+        match paths {
+            [one] => one.serialize(serializer),
+            many => many.serialize(serializer),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
+        Ok(match OneOrMany::deserialize(deserializer)? {
+            OneOrMany::One(path) => vec![path],
+            OneOrMany::Many(paths) => paths,
+        })
+    }
+}

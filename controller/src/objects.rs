@@ -1,0 +1,112 @@
+//! The cluster as plain maps: what was read, before anything was decided. Pure.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
+
+use crate::problem::{ObjectRef, Origin};
+
+mod cert_manager;
+
+pub use cert_manager::{
+    AcmeSpec, CaSpec, Certificate, CertificateSpec, IssuerRef, IssuerSpec, PrivateKey, SecretKeyRef, SecretTemplate, SelfSignedSpec,
+};
+
+/// Namespace and name; the namespace is empty for kinds that have none.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+impl ObjectKey {
+    /// The key of an object.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl std::fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.namespace.is_empty() { f.write_str(&self.name) } else { write!(f, "{}/{}", self.namespace, self.name) }
+    }
+}
+
+/// An object and what is known of its reading.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored<T> {
+    /// Its name.
+    pub reference: ObjectRef,
+    /// The object.
+    pub object: T,
+    /// The file it was read from, if it was.
+    pub origin: Option<Origin>,
+    /// When it came to be, for every question of precedence.
+    pub age: Age,
+}
+
+/// Seniority: the lesser is the older. Objects with a creationTimestamp come before those without; those without go by file name and position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Age {
+    /// `metadata.creationTimestamp` in Unix seconds.
+    pub created: Option<i64>,
+    /// File, document and item, where there is no timestamp.
+    pub origin: Option<Origin>,
+    /// Breaks the tie of equal timestamps: the greater `namespace/name` is the older, as in ingress-nginx.
+    pub name: String,
+}
+
+impl PartialOrd for Age {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Age {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self.created, other.created) {
+            (Some(a), Some(b)) => a.cmp(&b).then_with(|| other.name.cmp(&self.name)),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => self.origin.cmp(&other.origin).then_with(|| other.name.cmp(&self.name)),
+        }
+    }
+}
+
+/// All objects of one kind.
+pub type Kind<T> = BTreeMap<ObjectKey, Arc<Stored<T>>>;
+
+/// Everything that was read.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Objects {
+    /// networking.k8s.io/v1 Ingress.
+    pub ingresses: Kind<Ingress>,
+    /// networking.k8s.io/v1 IngressClass.
+    pub ingress_classes: Kind<IngressClass>,
+    /// v1 Service.
+    pub services: Kind<Service>,
+    /// discovery.k8s.io/v1 EndpointSlice.
+    pub endpoint_slices: Kind<EndpointSlice>,
+    /// v1 Endpoints; used for Services that have no EndpointSlice.
+    pub endpoints: Kind<Endpoints>,
+    /// v1 Secret.
+    pub secrets: Kind<Secret>,
+    /// v1 ConfigMap.
+    pub config_maps: Kind<ConfigMap>,
+    /// v1 Namespace.
+    pub namespaces: Kind<Namespace>,
+    /// cert-manager.io/v1 Issuer.
+    pub issuers: Kind<IssuerSpec>,
+    /// cert-manager.io/v1 ClusterIssuer.
+    pub cluster_issuers: Kind<IssuerSpec>,
+    /// cert-manager.io/v1 Certificate.
+    pub certificates: Kind<Certificate>,
+    /// How many objects of other kinds were passed over, by `apiVersion/kind`.
+    pub others: BTreeMap<String, usize>,
+}

@@ -1,0 +1,120 @@
+//! What is wrong with somebody's object, as a value that reaches the person who can mend it. Pure.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// Names an object.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct ObjectRef {
+    /// Kind as in the manifest, for instance `Ingress`.
+    pub kind: String,
+    /// Namespace; `None` for kinds that have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Name.
+    pub name: String,
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{} {namespace}/{}", self.kind, self.name),
+            None => write!(f, "{} {}", self.kind, self.name),
+        }
+    }
+}
+
+/// Where a manifest was read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Origin {
+    /// The file.
+    pub file: PathBuf,
+    /// Which document of the file, the first is 1; items of a `List` keep the list's number.
+    pub document: usize,
+    /// Which item of a `List`, the first is 1; 0 when the document is no list.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub item: usize,
+    /// Line on which the document starts, the first is 1.
+    pub line: usize,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Something is not served as it was asked for.
+    Error,
+    /// It is served, but something has no effect or looks like a mistake.
+    Warning,
+    /// Worth knowing.
+    Hint,
+}
+
+/// Why, in one word: a closed set, used as a metric label, in JSON and (in Kubernetes) as the Event's reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Reason {
+    /// The document is not YAML or JSON.
+    NotParsed,
+    /// A field is missing, unknown in its kind, or of the wrong type or value.
+    InvalidField,
+    /// Two documents hold the same object.
+    DuplicateObject,
+    /// The annotation's value is not valid.
+    InvalidAnnotation,
+    /// The annotation is known and not supported yet.
+    NotSupportedYet,
+    /// The annotation is refused for good.
+    Refused,
+    /// The annotation belongs to another product, or is misspelt, and has no effect.
+    NoEffect,
+    /// Another namespace holds the host.
+    HostOwnedByAnother,
+    /// An older rule holds the same host and path.
+    PathTaken,
+    /// A Service, port, Secret, issuer or class that the object names is not there.
+    MissingReference,
+    /// A Secret that the object names cannot be used.
+    InvalidSecret,
+    /// A backend has no ready endpoint.
+    NoEndpoints,
+    /// A certificate could not be had.
+    CertificateFailed,
+    /// No address is left in the pool.
+    PoolExhausted,
+    /// The address that was asked for is not in a pool, or the pool is not known.
+    AddressNotAllowed,
+    /// The address that was asked for is held by another.
+    AddressTaken,
+    /// The allocated address or port cannot be bound on this machine.
+    BindFailed,
+    /// The DNS name is outside the zones that are served here.
+    OutsideZones,
+    /// The DNS name clashes with another record.
+    RecordConflict,
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Problem {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Whose it is; `None` when the document could not be read that far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<ObjectRef>,
+    /// Where it was read; `None` when the source is not a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// Path of the field, as kubectl writes it: `spec.rules[0].host`, `metadata.annotations[nginx.ingress.kubernetes.io/proxy-body-size]`.
+    pub field: String,
+    /// Why.
+    pub reason: Reason,
+    /// What is wrong, with the value, and what to do, in one or two sentences.
+    pub message: String,
+}

@@ -1,0 +1,25 @@
+//! What is known of a downstream connection; every proxy filter can see it.
+
+use std::net::SocketAddr;
+
+/// A downstream connection.
+#[derive(Debug, Clone)]
+pub(crate) struct ConnInfo {
+    /// The client.
+    pub(crate) peer: SocketAddr,
+    /// The address and port that the client connected to.
+    pub(crate) local: SocketAddr,
+    /// Set on HTTPS listeners.
+    pub(crate) tls: Option<TlsInfo>,
+}
+
+/// What the TLS handshake settled.
+#[derive(Debug, Clone)]
+pub(crate) struct TlsInfo {
+    /// Server name that the client asked for, lower case.
+    pub(crate) server_name: Option<String>,
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub(crate) version: &'static str,
+    /// Name of the cipher suite.
+    pub(crate) cipher: &'static str,
+}

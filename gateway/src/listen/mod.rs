@@ -1,0 +1,5 @@
+//! The edge: sockets, TLS and what is known of a connection. It hands streams to Pingora's `HttpProxy` and knows no route.
+
+mod connection;
+
+pub(crate) use connection::{ConnInfo, TlsInfo};

@@ -1,0 +1,46 @@
+//! What the HTTP data plane is started with; unlike the snapshot it does not change while it runs.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Start-up options of the HTTP data plane.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Addresses that serve plain HTTP.
+    pub http: Vec<SocketAddr>,
+    /// Addresses that serve HTTPS.
+    pub https: Vec<SocketAddr>,
+    /// Port that redirects to HTTPS name; none is named when it is 443.
+    pub public_https_port: u16,
+    /// How long open connections may go on after a stop was asked for.
+    pub drain_timeout: Duration,
+    /// Shape of the access log, one line a request.
+    pub access_log: AccessLog,
+    /// Largest number of connections open at once, over all listeners.
+    pub max_connections: usize,
+}
+
+/// Shape of the access log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AccessLog {
+    /// No access log.
+    Off,
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// ingress-nginx's default line.
+    Nginx,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            http: Vec::new(),
+            https: Vec::new(),
+            public_https_port: 443,
+            drain_timeout: Duration::from_secs(30),
+            access_log: AccessLog::Json,
+            max_connections: 65_536,
+        }
+    }
+}

