@@ -1,0 +1,46 @@
+//! `HAProxy` as a reverse proxy with reused upstream connections, one thread, no log.
+
+use std::fs;
+use std::net::SocketAddr;
+
+use anyhow::Result;
+
+use crate::process::{SERVER_CORE, Server};
+use crate::setting::Setting;
+
+/// Starts it with a plain and a TLS listener.
+pub(crate) fn start(setting: &Setting, plain: SocketAddr, tls: SocketAddr) -> Result<Server> {
+    let directory = setting.directory.join("haproxy");
+    fs::create_dir_all(&directory)?;
+    let bundle = directory.join("bundle.pem");
+    fs::write(&bundle, format!("{}{}", fs::read_to_string(&setting.certificate)?, fs::read_to_string(&setting.key)?))?;
+    let configuration = format!(
+        "global
+  nbthread 1
+  maxconn 4096
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+  option forwardfor
+frontend f
+  bind {plain}
+  bind {tls} ssl crt {bundle} alpn h2,http/1.1 ssl-min-ver TLSv1.3
+  http-request set-header X-Real-IP %[src]
+  http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]
+  http-request set-header X-Request-ID %[uuid]
+  default_backend b
+backend b
+  http-reuse always
+  server origin {origin} pool-max-conn 320
+",
+        bundle = bundle.display(),
+        origin = setting.origin,
+    );
+    let file = directory.join("haproxy.cfg");
+    fs::write(&file, configuration)?;
+    let mut server = Server::start(SERVER_CORE, "haproxy", &["-f", &file.to_string_lossy()], &directory.join("log"))?;
+    server.wait_for(plain)?;
+    Ok(server)
+}

@@ -1,0 +1,80 @@
+//! Processor time of one HTTP/1.1 keep-alive request of 1 KiB, plain and over TLS 1.3, beside nginx and HAProxy.
+
+use std::net::SocketAddr;
+
+use anyhow::Result;
+
+use crate::peers::{haproxy, nginx, vrata};
+use crate::process::Server;
+use crate::setting::{HOST, Setting, free_port};
+use crate::table::{Table, median};
+use crate::wrk::{self, Sample};
+
+/// Rounds; in each round every server is measured in turn, so that a change of the machine's speed meets all.
+const ROUNDS: u32 = 5;
+
+struct Candidate {
+    name: &'static str,
+    server: Server,
+    plain: SocketAddr,
+    tls: SocketAddr,
+}
+
+/// Measures all candidates.
+pub(crate) fn run(setting: &Setting, seconds: u32) -> Result<Vec<Table>> {
+    let candidates = start(setting)?;
+    let mut tables = Vec::new();
+    for (title, scheme) in [("HTTP/1.1 keep-alive, 1 KiB, plain", "http"), ("HTTP/1.1 keep-alive, 1 KiB, TLS 1.3", "https")] {
+        tables.push(measure(&candidates, title, scheme, seconds)?);
+    }
+    Ok(tables)
+}
+
+fn start(setting: &Setting) -> Result<Vec<Candidate>> {
+    let mut candidates = Vec::new();
+    let peers = [("nginx", nginx::start as fn(&Setting, SocketAddr, SocketAddr) -> Result<Server>), ("HAProxy", haproxy::start)];
+    for (name, start) in peers {
+        let (plain, tls) = (free_port()?, free_port()?);
+        candidates.push(Candidate { name, server: start(setting, plain, tls)?, plain, tls });
+    }
+    let manifests = [("app.yaml", format!("{}---\n{}", vrata::backend("bench", "app", setting.origin), vrata::ingress("bench", "app", HOST, "app")))];
+    let ours = vrata::start(setting, "vrata-http", &manifests, None)?;
+    candidates.push(Candidate { name: "Vrata", server: ours.server, plain: ours.plain, tls: ours.tls });
+    Ok(candidates)
+}
+
+fn measure(candidates: &[Candidate], title: &str, scheme: &str, seconds: u32) -> Result<Table> {
+    let mut samples: Vec<Vec<Sample>> = candidates.iter().map(|_| Vec::new()).collect();
+    for round in 0..=ROUNDS {
+        for (candidate, samples) in candidates.iter().zip(&mut samples) {
+            let address = if scheme == "http" { candidate.plain } else { candidate.tls };
+            let sample = wrk::run(&candidate.server, &format!("{scheme}://{address}/"), HOST, seconds)?;
+            // The first round only warms up.
+            if round > 0 {
+                samples.push(sample);
+            }
+        }
+    }
+    Ok(table(title, candidates, &samples))
+}
+
+fn table(title: &str, candidates: &[Candidate], samples: &[Vec<Sample>]) -> Table {
+    let note = format!(
+        "CPU time of the server's processes for one request, median of {ROUNDS} runs in turn; one core for the server, one for wrk -c{} and the origin.",
+        wrk::CONNECTIONS
+    );
+    let mut table = Table::new(title, &note, &["server", "µs/request", "user", "system", "beside nginx", "requests/s"]);
+    let of = |samples: &[Sample], value: fn(&Sample) -> f64| median(&samples.iter().map(value).collect::<Vec<_>>());
+    for (candidate, own) in candidates.iter().zip(samples) {
+        let ratios: Vec<f64> = own.iter().zip(&samples[0]).map(|(own, nginx)| own.cpu.total() / nginx.cpu.total()).collect();
+        table.row([
+            candidate.name.to_owned(),
+            format!("{:.1}", of(own, |s| s.cpu.total())),
+            format!("{:.1}", of(own, |s| s.cpu.user)),
+            format!("{:.1}", of(own, |s| s.cpu.system)),
+            format!("{:.2}", median(&ratios)),
+            format!("{:.0}", of(own, |s| s.rate)),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,7 @@
+//! What is measured; each scenario fills one or more tables.
+
+pub(crate) mod dns;
+pub(crate) mod http;
+pub(crate) mod issue;
+pub(crate) mod scale;
+pub(crate) mod swaps;

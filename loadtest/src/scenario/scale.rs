@@ -1,0 +1,134 @@
+//! Ten thousand Ingresses: compile time, memory, time from a changed file to the served host, and what a request costs beside a table of ten hosts.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::client::Client;
+use crate::peers::vrata::{self, Vrata};
+use crate::process::CLIENT_CORE;
+use crate::setting::{Setting, ZONE};
+use crate::table::{Table, median, quantile};
+use crate::wrk;
+
+const PER_NAMESPACE: u32 = 50;
+const ROUNDS: u32 = 5;
+
+/// Measures a table of `size` Ingresses, each with a host of its own.
+pub(crate) fn run(setting: &Setting, size: u32, changes: u32, seconds: u32) -> Result<Vec<Table>> {
+    let small = start(setting, 10)?;
+    let large = start(setting, size)?;
+    let mut table = Table::new(&format!("{size} Ingresses with {size} hosts"), "One instance; times in milliseconds.", &["what", "value"]);
+    table.row(["full compile, median of the last swaps".into(), String::new()]);
+    let latencies = latencies(&large, changes)?;
+    table.rows[0][1] = format!("{:.1} ms", compile_time(&large)? * 1e3);
+    table.row(["memory (resident)".into(), format!("{} MiB", large.server.memory()? >> 20)]);
+    table.row([format!("file written to host served, p50 of {changes}"), format!("{:.1} ms", quantile(&latencies, 0.5))]);
+    table.row([format!("file written to host served, p99 of {changes}"), format!("{:.1} ms", quantile(&latencies, 0.99))]);
+    let (few, many) = request_cost(setting, &small, &large, size, seconds)?;
+    table.row(["request with 10 hosts".into(), format!("{few:.1} µs of CPU")]);
+    table.row([format!("request with {size} hosts"), format!("{many:.1} µs of CPU ({:+.1} %)", (many / few - 1.0) * 100.0)]);
+    Ok(vec![table])
+}
+
+fn start(setting: &Setting, size: u32) -> Result<Vrata> {
+    let mut files = Vec::new();
+    for namespace in 0..size.div_ceil(PER_NAMESPACE) {
+        let name = format!("ns-{namespace}");
+        let mut text = vrata::backend(&name, "app", setting.origin);
+        for n in (namespace * PER_NAMESPACE)..((namespace + 1) * PER_NAMESPACE).min(size) {
+            let _ = write!(text, "---\n{}", vrata::ingress(&name, &format!("app-{n}"), &host(n), "app"));
+        }
+        files.push((format!("{name}.yaml"), text));
+    }
+    let manifests: Vec<(&str, String)> = files.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();
+    vrata::start(setting, &format!("vrata-scale-{size}"), &manifests, None)
+}
+
+fn host(n: u32) -> String {
+    format!("app-{n}.{ZONE}")
+}
+
+/// Milliseconds from the file's appearance to the first good answer, for one new host after the other.
+fn latencies(vrata: &Vrata, changes: u32) -> Result<Vec<f64>> {
+    let mut client = Client::connect(vrata.plain)?;
+    let file = vrata.manifests.join("new.yaml");
+    let mut latencies = Vec::new();
+    for n in 0..changes {
+        let host = format!("new-{n}.{ZONE}");
+        replace(&file, &vrata::ingress("ns-0", "new", &host, "app"))?;
+        let written = Instant::now();
+        while client.get(&host)? != 200 {
+            if client.closing {
+                client = Client::connect(vrata.plain)?;
+            }
+            if written.elapsed() > Duration::from_secs(30) {
+                bail!("{host} is not served after 30 s");
+            }
+        }
+        latencies.push(written.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok(latencies)
+}
+
+/// Replaces a file the way a careful editor does.
+pub(crate) fn replace(file: &Path, content: &str) -> Result<()> {
+    let temporary = file.with_extension("tmp");
+    fs::write(&temporary, content)?;
+    Ok(fs::rename(temporary, file)?)
+}
+
+/// Seconds of a full compile: the mean that the program itself reports.
+fn compile_time(vrata: &Vrata) -> Result<f64> {
+    let metrics = vrata.ask("/metrics")?.1;
+    let value = |name: &str| -> Option<f64> { metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()) };
+    let (sum, count) = (value("vrata_compile_duration_seconds_sum"), value("vrata_compile_duration_seconds_count"));
+    Ok(sum.context("no compile time in /metrics")? / count.context("no compile count in /metrics")?)
+}
+
+/// Microseconds of CPU for a request to hosts in turn, with few and with many hosts.
+fn request_cost(setting: &Setting, small: &Vrata, large: &Vrata, size: u32, seconds: u32) -> Result<(f64, f64)> {
+    let (few, many) = (script(setting, 10)?, script(setting, size)?);
+    let (mut small_costs, mut large_costs) = (Vec::new(), Vec::new());
+    for round in 0..=ROUNDS {
+        let costs = (cost(small, &few, seconds)?, cost(large, &many, seconds)?);
+        // The first round only warms up.
+        if round > 0 {
+            small_costs.push(costs.0);
+            large_costs.push(costs.1);
+        }
+    }
+    Ok((median(&small_costs), median(&large_costs)))
+}
+
+/// A wrk script that asks for the hosts in turn.
+fn script(setting: &Setting, hosts: u32) -> Result<PathBuf> {
+    let text = format!(
+        "local requests, at = {{}}, 0
+init = function()
+  for n = 0, {last} do requests[n] = wrk.format('GET', '/', {{Host = 'app-' .. n .. '.{ZONE}'}}) end
+end
+request = function() at = (at + 7919) % {hosts}; return requests[at] end
+",
+        last = hosts - 1,
+    );
+    let file = setting.directory.join(format!("hosts-{hosts}.lua"));
+    fs::write(&file, text)?;
+    Ok(file)
+}
+
+fn cost(vrata: &Vrata, script: &Path, seconds: u32) -> Result<f64> {
+    let before = vrata.server.cpu()?;
+    let output = Command::new("taskset")
+        .args(["-c", CLIENT_CORE, "wrk", "-t1", &format!("-c{}", wrk::CONNECTIONS), &format!("-d{seconds}s"), "-s"])
+        .arg(script)
+        .arg(format!("http://{}/", vrata.plain))
+        .output()?;
+    let used = vrata.server.cpu()? - before;
+    let (requests, _) = wrk::parse(&String::from_utf8_lossy(&output.stdout))?;
+    Ok(wrk::per_request(used, requests).total())
+}
