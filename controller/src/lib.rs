@@ -2,6 +2,7 @@
 //!
 //! `source/` reads objects, `compile/` (pure) turns them into a [`compile::Compiled`], `effects` writes what must survive, `run` wires it together.
 
+pub mod addresses;
 pub mod config;
 pub mod objects;
 pub mod problem;
