@@ -10,11 +10,13 @@ pub mod l4;
 mod listen;
 pub mod options;
 mod proxy;
+pub mod server;
 pub mod snapshot;
 pub mod table;
 
-pub use certificates::CertificateTable;
+pub use certificates::{CertificateTable, ParsedCertificate};
 pub use challenges::Challenges;
-pub use options::Options;
+pub use options::{Limits, Options};
+pub use server::{BindError, Gateway, runtime_threads};
 pub use snapshot::Snapshot;
 pub use table::RoutingTable;

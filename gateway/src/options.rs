@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use crate::listen::Limits;
+
 /// Start-up options of the HTTP data plane.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -18,6 +20,8 @@ pub struct Options {
     pub access_log: AccessLog,
     /// Largest number of connections open at once, over all listeners.
     pub max_connections: usize,
+    /// Time limits of connections.
+    pub limits: Limits,
 }
 
 /// Shape of the access log.
@@ -41,6 +45,7 @@ impl Default for Options {
             drain_timeout: Duration::from_secs(30),
             access_log: AccessLog::Json,
             max_connections: 65_536,
+            limits: Limits::default(),
         }
     }
 }

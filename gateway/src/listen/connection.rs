@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use pingora_proxy::Session;
+
 /// A downstream connection.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnInfo {
@@ -22,4 +24,9 @@ pub(crate) struct TlsInfo {
     pub(crate) version: &'static str,
     /// Name of the cipher suite.
     pub(crate) cipher: &'static str,
+}
+
+/// What is known of the connection that a request came on. `None` only for sessions that did not come through our listeners (tests).
+pub(crate) fn conn_info(session: &Session) -> Option<&ConnInfo> {
+    session.digest()?.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref()
 }

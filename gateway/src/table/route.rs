@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::PasswordHash;
+
 /// The hosts that a rule is for. Names are lower case, in A-label form, without a trailing dot.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HostPattern {
@@ -181,18 +183,3 @@ impl std::fmt::Debug for BasicAuth {
         f.debug_struct("BasicAuth").field("realm", &self.realm).field("users", &self.users.len()).finish()
     }
 }
-
-/// One hash of an htpasswd file, checked to be of a kind that can be verified: apr1, bcrypt, `{SHA}`, `{SSHA}` or crypt(3).
-#[derive(Clone, PartialEq, Eq)]
-pub struct PasswordHash(String);
-
-impl std::fmt::Debug for PasswordHash {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("PasswordHash(…)")
-    }
-}
-
-/// The hash is of a kind that is not supported.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("password hash of an unknown kind; use apr1, bcrypt, SHA or crypt (htpasswd -B)")]
-pub struct UnsupportedHash;
