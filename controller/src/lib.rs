@@ -3,11 +3,24 @@
 //! `source/` reads objects, `compile/` (pure) turns them into a [`compile::Compiled`], `effects` writes what must survive, `run` wires it together.
 
 pub mod addresses;
+pub mod admin;
+pub mod assemble;
 pub mod check;
 pub mod cli;
+pub mod commands;
 pub mod compile;
 pub mod config;
+pub mod demo;
+pub mod effects;
+pub mod explain;
+pub mod metrics;
+pub mod object_status;
 pub mod objects;
 pub mod ownership;
+pub mod pass;
 pub mod problem;
+pub mod run;
 pub mod source;
+pub mod state;
+pub mod status;
+pub mod summary;

@@ -1,6 +1,12 @@
 //! The binary: nothing but the allocator and the call.
 
+use std::process::ExitCode;
+
+use clap::Parser;
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() {}
+fn main() -> ExitCode {
+    controller::commands::execute(controller::cli::Cli::parse())
+}

@@ -2,6 +2,7 @@
 //!
 //! It has no login: it belongs on loopback. Requests that a browser was tricked into (a foreign `Host`) are refused.
 
+pub mod client;
 mod page;
 mod request;
 
@@ -148,7 +149,7 @@ fn ready(published: &Published) -> Response<Full<Bytes>> {
 
 fn explained(published: &Published, target: &str) -> Response<Full<Bytes>> {
     match explain::parse(target) {
-        Ok(target) => reply(StatusCode::OK, "text/plain; charset=utf-8", explain::explain(published, &target)),
+        Ok(target) => reply(StatusCode::OK, "text/plain; charset=utf-8", explain::explain(&published.view, &target)),
         Err(error) => reply(StatusCode::BAD_REQUEST, "text/plain; charset=utf-8", format!("{error}\n")),
     }
 }

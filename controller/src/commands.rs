@@ -1,0 +1,165 @@
+//! What each command does: reads the configuration, calls the parts, prints, and says how it went.
+
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::admin::client;
+use crate::assemble::Assembly;
+use crate::check::{self, Style};
+use crate::cli::{Check, Cli, Command, Demo, Explain, Output, Run, Status};
+use crate::compile::{Compiled, Facts, compile};
+use crate::config::{self, Config, Overrides};
+use crate::demo::{self, Authority};
+use crate::problem::{Problem, Reason};
+use crate::run::{Addresses, Started, settings};
+use crate::state::StateDir;
+use crate::status::View;
+use crate::{explain, source};
+
+/// Runs a command; what went wrong is printed to standard error.
+#[must_use]
+pub fn execute(cli: Cli) -> ExitCode {
+    let done = match cli.command {
+        Command::Demo(demo) => run_demo(&demo),
+        Command::Run(run) => run_manifests(&run),
+        Command::Check(check) => run_check(&check),
+        Command::Explain(explain) => run_explain(&explain),
+        Command::Status(status) => run_status(&status),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("vrata: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run_manifests(run: &Run) -> anyhow::Result<ExitCode> {
+    let config = config::load(run.config.as_deref(), &run.overrides())?;
+    if run.print_config {
+        print!("{}", config::print(&config));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let state = StateDir::open(&config.state)?;
+    serve(config, state, false, |addresses| tracing::info!(?addresses, "serving"))
+}
+
+fn run_demo(demo: &Demo) -> anyhow::Result<ExitCode> {
+    let manifests = demo.dir.iter().cloned().collect();
+    let mut config = demo::config(&Overrides { manifests, state: demo.state.clone(), ..demo.listeners.overrides() })?;
+    let state = StateDir::open(&config.state)?;
+    let authority = match &demo.acme_directory {
+        None => Authority::Local,
+        Some(directory) => Authority::Acme { directory: directory.clone(), ca: demo.acme_ca.clone() },
+    };
+    let platform = demo::set_up(&state, &authority)?;
+    config.source.manifests.push(platform.manifests.clone());
+    let examples = config.source.manifests[0].clone();
+    serve(config, state, true, move |addresses| print!("{}", demo::tour(addresses, &platform, &examples)))
+}
+
+fn serve(config: Config, state: StateDir, backends: bool, ready: impl FnOnce(&Addresses) + Send) -> anyhow::Result<ExitCode> {
+    log();
+    install_tls_provider()?;
+    let started = Started::new(config, state)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(gateway::server::runtime_threads()).enable_all().build()?;
+    runtime.block_on(async {
+        let stop = tokio_util::sync::CancellationToken::new();
+        let applications = tokio_util::task::TaskTracker::new();
+        if backends {
+            demo::start_backends(&applications, &stop).await?;
+        }
+        started.run(ready).await?;
+        stop.cancel();
+        applications.close();
+        applications.wait().await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Two providers are linked in (Pingora brings `ring`): the one that everything uses is named before anything asks.
+fn install_tls_provider() -> anyhow::Result<()> {
+    rustls::crypto::aws_lc_rs::default_provider().install_default().map_err(|_| anyhow::anyhow!("a TLS provider is installed already"))
+}
+
+fn log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("VRATA_LOG").unwrap_or_else(|_| "info,pingora_core=warn,pingora_proxy=warn".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
+}
+
+/// What the platform has beside the manifests: without its configuration nothing can be said about these.
+const OF_THE_PLATFORM: [Reason; 3] = [Reason::PoolExhausted, Reason::AddressNotAllowed, Reason::OutsideZones];
+
+fn run_check(check: &Check) -> anyhow::Result<ExitCode> {
+    install_tls_provider()?;
+    let (_, mut problems) = offline(&check.paths, check.config.as_ref())?;
+    if check.config.is_none() {
+        problems.retain(|problem| !OF_THE_PLATFORM.contains(&problem.reason));
+    }
+    let problems = check::locate(problems);
+    let style = match check.output {
+        Output::Text => Style::Text { colour: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() },
+        Output::Json => Style::Json,
+    };
+    std::io::stdout().write_all(check::render(&problems, style).as_bytes())?;
+    if check.config.is_none() && check.output == Output::Text {
+        eprintln!("note: zones, pools and addresses were not checked; give the platform's configuration with --config");
+    }
+    Ok(if check::has_errors(&problems) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Compiles manifests without serving them.
+fn offline(paths: &[PathBuf], file: Option<&PathBuf>) -> anyhow::Result<(View, Vec<Problem>)> {
+    let config = match file {
+        Some(file) => config::load(Some(file), &Overrides { manifests: paths.to_vec(), ..Overrides::default() })?,
+        None => Config::default(),
+    };
+    let settings = settings(&config)?;
+    let read = source::read(paths)?;
+    let mut compiled: Compiled = compile(&read.objects, &settings, &Facts { now: SystemTime::now(), ..Facts::default() });
+    let (snapshot, unusable) = Assembly::default().snapshot(1, &mut compiled);
+    let mut problems = read.problems;
+    problems.append(&mut compiled.problems);
+    problems.extend(unusable);
+    let zones = crate::assemble::preview(&compiled.zones)?;
+    let view = View {
+        snapshot: Arc::new(snapshot),
+        zones: Arc::new(zones),
+        report: compiled.report,
+        problems: problems.clone(),
+        ignored: read.objects.others,
+        public_addresses: config.gateway.public_addresses,
+    };
+    Ok((view, problems))
+}
+
+fn run_explain(asked: &Explain) -> anyhow::Result<ExitCode> {
+    let target = explain::parse(&asked.target)?;
+    if asked.manifests.is_empty() {
+        return relay(asked.admin, &client::explain_path(&asked.target));
+    }
+    install_tls_provider()?;
+    let (view, _) = offline(&asked.manifests, asked.config.as_ref())?;
+    print!("{}", explain::explain(&view, &target));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_status(status: &Status) -> anyhow::Result<ExitCode> {
+    match status.output {
+        Output::Json => relay(status.admin, "/api/v1/status"),
+        Output::Text => {
+            let answer = client::get(status.admin, "/api/v1/status")?;
+            let value: serde_json::Value = serde_json::from_str(&answer.body)?;
+            print!("{}", crate::summary::render(&value));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn relay(admin: SocketAddr, path: &str) -> anyhow::Result<ExitCode> {
+    let answer = client::get(admin, path)?;
+    println!("{}", answer.body.trim_end());
+    Ok(if answer.status == 200 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,195 @@
+//! What is written, in one place: held addresses, zone serials, and what Kubernetes would hold in `.status`. A second pass with the same values writes
+//! nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::addresses::Allocations;
+use crate::state::{Durability, StateDir, StateError};
+
+const ALLOCATIONS: &str = "ledger/addresses.json";
+
+/// What was written last, so that the same is not written again.
+#[derive(Debug)]
+pub struct Effects {
+    state: StateDir,
+    allocations: Allocations,
+    serials: BTreeMap<String, ZoneSerial>,
+    statuses: BTreeMap<String, Vec<u8>>,
+}
+
+/// A zone's serial and what it was given for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct ZoneSerial {
+    serial: u32,
+    /// Hash of the content, hexadecimal.
+    content: String,
+}
+
+/// What was persisted cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum EffectsError {
+    /// The state directory failed.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A file in it is not what this program writes.
+    #[error("{file} in the state directory cannot be read: {source}; restore it from a backup, or remove it to start afresh")]
+    Corrupt {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+}
+
+impl Effects {
+    /// Reads what was written before.
+    ///
+    /// # Errors
+    /// When a file cannot be read: to go on without it would give a held address to another.
+    pub fn open(state: StateDir) -> Result<Self, EffectsError> {
+        let allocations = read(&state, ALLOCATIONS)?.unwrap_or_default();
+        let mut serials = BTreeMap::new();
+        for file in state.list("zones")? {
+            if let (Some(zone), Some(serial)) = (file.strip_prefix("zones/").and_then(|name| name.strip_suffix(".json")), read(&state, &file)?) {
+                serials.insert(zone.to_owned(), serial);
+            }
+        }
+        let mut statuses = BTreeMap::new();
+        for file in state.list("status")? {
+            statuses.insert(file.clone(), state.read(&file)?.unwrap_or_default());
+        }
+        Ok(Self { state, allocations, serials, statuses })
+    }
+
+    /// The state directory.
+    #[must_use]
+    pub const fn state(&self) -> &StateDir {
+        &self.state
+    }
+
+    /// Addresses that are held.
+    #[must_use]
+    pub const fn allocations(&self) -> &Allocations {
+        &self.allocations
+    }
+
+    /// Makes an allocation real; nothing may serve it before.
+    ///
+    /// # Errors
+    /// When it cannot be written; the old one then holds.
+    pub fn allocate(&mut self, allocations: &Allocations) -> Result<(), EffectsError> {
+        if *allocations != self.allocations {
+            self.state.write(ALLOCATIONS, &json(allocations), Durability::Synced)?;
+            self.allocations = allocations.clone();
+        }
+        Ok(())
+    }
+
+    /// The serial that a zone with this content has: the one it had, or a new one, which is persisted before it is given out.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn serial(&mut self, zone: &str, content: [u8; 32], unix_seconds: u32) -> Result<u32, EffectsError> {
+        use std::fmt::Write as _;
+        let hash = content.iter().fold(String::with_capacity(64), |mut hash, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(hash, "{byte:02x}");
+            hash
+        });
+        let known = self.serials.get(zone);
+        if let Some(known) = known.filter(|known| known.content == hash) {
+            return Ok(known.serial);
+        }
+        let next = ZoneSerial { serial: dns::serial::next(known.map(|known| known.serial), unix_seconds), content: hash };
+        self.state.write(&format!("zones/{zone}.json"), &json(&next), Durability::Synced)?;
+        let serial = next.serial;
+        self.serials.insert(zone.to_owned(), next);
+        Ok(serial)
+    }
+
+    /// The serial that [`Self::serial`] will probably give: the one that is known, or the next where the content changed.
+    #[must_use]
+    pub fn likely_serial(&self, zone: &str, changed: bool, unix_seconds: u32) -> u32 {
+        let known = self.serials.get(zone).map(|known| known.serial);
+        known.filter(|_| !changed).unwrap_or_else(|| dns::serial::next(known, unix_seconds))
+    }
+
+    /// Writes what changed of the statuses (file name below `status/` to content), and removes those that are gone.
+    ///
+    /// # Errors
+    /// The first file that cannot be written or removed; the others are still brought up to date.
+    pub fn publish(&mut self, wanted: BTreeMap<String, Vec<u8>>) -> Result<(), EffectsError> {
+        let mut first = Ok(());
+        let gone: BTreeSet<String> = self.statuses.keys().filter(|file| !wanted.contains_key(*file)).cloned().collect();
+        for file in gone {
+            match self.state.remove(&file) {
+                Ok(()) => _ = self.statuses.remove(&file),
+                Err(error) => first = first.and(Err(error)),
+            }
+        }
+        for (file, content) in wanted {
+            if self.statuses.get(&file) != Some(&content) {
+                match self.state.write(&file, &content, Durability::Derived) {
+                    Ok(()) => _ = self.statuses.insert(file, content),
+                    Err(error) => first = first.and(Err(error)),
+                }
+            }
+        }
+        Ok(first?)
+    }
+}
+
+fn read<T: for<'de> Deserialize<'de>>(state: &StateDir, file: &str) -> Result<Option<T>, EffectsError> {
+    let Some(content) = state.read(file)? else { return Ok(None) };
+    serde_json::from_slice(&content).map(Some).map_err(|source| EffectsError::Corrupt { file: file.to_owned(), source })
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec_pretty(value).expect("plain values without maps of other keys than strings")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn reopened(directory: &tempfile::TempDir) -> Effects {
+        Effects::open(StateDir::open(directory.path()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_serial_grows_with_the_content_only_and_survives() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut effects = reopened(&directory);
+        assert_eq!(effects.serial("a.test", [1; 32], 100).unwrap(), 100);
+        assert_eq!(effects.serial("a.test", [1; 32], 500).unwrap(), 100);
+        assert_eq!(effects.serial("a.test", [2; 32], 50).unwrap(), 101);
+        drop(effects);
+        let mut effects = reopened(&directory);
+        assert_eq!(effects.serial("a.test", [2; 32], 60).unwrap(), 101);
+        assert_eq!(effects.serial("a.test", [3; 32], 60).unwrap(), 102);
+    }
+
+    #[test]
+    fn statuses_follow_what_is_wanted() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut effects = reopened(&directory);
+        let files = |names: &[&str]| names.iter().map(|name| (format!("status/{name}"), name.as_bytes().to_vec())).collect::<BTreeMap<_, _>>();
+        effects.publish(files(&["a/x.json", "b/y.json"])).unwrap();
+        drop(effects);
+        let mut effects = reopened(&directory);
+        effects.publish(files(&["b/y.json", "c/z.json"])).unwrap();
+        assert_eq!(effects.state().list("status").unwrap(), ["status/b/y.json", "status/c/z.json"]);
+    }
+
+    #[test]
+    fn a_corrupt_ledger_stops_the_start_and_names_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("ledger")).unwrap();
+        std::fs::write(directory.path().join(ALLOCATIONS), "{").unwrap();
+        let error = Effects::open(StateDir::open(directory.path()).unwrap()).unwrap_err().to_string();
+        assert!(error.starts_with("ledger/addresses.json in the state directory cannot be read"), "{error}");
+    }
+}

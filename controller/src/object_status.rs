@@ -1,0 +1,112 @@
+//! What Kubernetes would hold in `.status` of each object, and what is wrong with it, as one file an object. Pure.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
+
+use crate::compile::{CertificateReport, CertificateStatus};
+use crate::problem::{ObjectRef, Problem};
+use crate::status::View;
+
+/// The files below `status/` with their content.
+#[must_use]
+pub fn files(view: &View) -> BTreeMap<String, Vec<u8>> {
+    let mut objects: BTreeMap<&ObjectRef, Told<'_>> = BTreeMap::new();
+    let balanced = load_balancer(&view.public_addresses);
+    for route in view.report.hosts.iter().flat_map(|host| &host.routes) {
+        objects.entry(&route.ingress).or_default().status.get_or_insert_with(|| balanced.clone());
+    }
+    let services: Vec<(ObjectRef, Value)> =
+        view.report.services.iter().map(|s| (named("Service", &s.namespace, &s.name), load_balancer(&s.addresses))).collect();
+    let certificates: Vec<(ObjectRef, Value)> = view.report.certificates.iter().filter_map(certificate).collect();
+    for (object, status) in services.iter().chain(&certificates) {
+        objects.entry(object).or_default().status = Some(status.clone());
+    }
+    for problem in &view.problems {
+        if let Some(object) = &problem.object {
+            objects.entry(object).or_default().problems.push(problem);
+        }
+    }
+    objects.into_iter().map(|(object, told)| (file(object), told.content(object))).collect()
+}
+
+#[derive(Default)]
+struct Told<'a> {
+    status: Option<Value>,
+    problems: Vec<&'a Problem>,
+}
+
+impl Told<'_> {
+    fn content(&self, object: &ObjectRef) -> Vec<u8> {
+        let metadata = json!({"namespace": object.namespace, "name": object.name});
+        let value = json!({"kind": object.kind, "metadata": metadata, "status": self.status, "problems": self.problems});
+        serde_json::to_vec_pretty(&value).expect("plain values without maps of other keys than strings")
+    }
+}
+
+/// Kinds, namespaces and names are RFC 1123 names when they come this far; anything else is kept from being a path.
+fn file(object: &ObjectRef) -> String {
+    let safe = |text: &str| text.replace(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '.'), "_").replace("..", "__");
+    let namespace = object.namespace.as_deref().unwrap_or("_cluster");
+    format!("status/{}/{}.{}.json", safe(namespace), safe(&object.kind.to_ascii_lowercase()), safe(&object.name))
+}
+
+fn named(kind: &str, namespace: &str, name: &str) -> ObjectRef {
+    ObjectRef { kind: kind.into(), namespace: Some(namespace.into()), name: name.into() }
+}
+
+fn load_balancer(addresses: &[IpAddr]) -> Value {
+    let ingress: Vec<Value> = addresses.iter().map(|ip| json!({"ip": ip})).collect();
+    json!({"loadBalancer": {"ingress": ingress}})
+}
+
+fn certificate(report: &CertificateReport) -> Option<(ObjectRef, Value)> {
+    let (namespace, name) = report.wanted_by.strip_prefix("Certificate ")?.split_once('/')?;
+    let (status, reason) = match report.status {
+        CertificateStatus::Ready => ("True", "Ready"),
+        CertificateStatus::RenewalFailing => ("True", "RenewalFailing"),
+        CertificateStatus::Issuing => ("False", "Issuing"),
+        CertificateStatus::Failed => ("False", "Failed"),
+    };
+    let condition = json!({"type": "Ready", "status": status, "reason": reason, "message": report.failure});
+    let time = |time: Option<jiff::Timestamp>| time.map(|time| time.to_string());
+    let status = json!({"conditions": [condition], "notAfter": time(report.not_after), "renewalTime": time(report.next_attempt)});
+    Some((named("Certificate", namespace, name), status))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::{Report, ServiceReport};
+
+    #[test]
+    fn a_service_and_its_problem_stand_in_one_file() {
+        let problem = Problem {
+            severity: crate::problem::Severity::Warning,
+            object: Some(named("Service", "a", "db")),
+            origin: None,
+            field: "spec".into(),
+            reason: crate::problem::Reason::NoEndpoints,
+            message: "m".into(),
+        };
+        let service = ServiceReport {
+            namespace: "a".into(),
+            name: "db".into(),
+            addresses: vec![[192, 0, 2, 1].into()],
+            ports: Vec::new(),
+            hostnames: Vec::new(),
+        };
+        let view = View { report: Report { services: vec![service], ..Report::default() }, problems: vec![problem], ..View::default() };
+        let files = files(&view);
+        assert_eq!(files.keys().collect::<Vec<_>>(), ["status/a/service.db.json"]);
+        let content: Value = serde_json::from_slice(&files["status/a/service.db.json"]).expect("JSON");
+        assert_eq!(content["status"], json!({"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}));
+        assert_eq!(content["problems"][0]["message"], "m");
+    }
+
+    #[test]
+    fn no_name_leaves_the_directory() {
+        assert_eq!(file(&named("Service", "..", "../../x")), "status/__/service.______x.json");
+    }
+}

@@ -1,0 +1,160 @@
+//! One pass: from what was read and is held to what is served, written and told. Called whenever one of them changed; it does not wait for anything.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::assemble::Assembly;
+use crate::compile::{Facts, Settings, compile};
+use crate::effects::Effects;
+use crate::metrics::Metrics;
+use crate::object_status;
+use crate::problem::{ObjectRef, Problem, Reason, Severity};
+use crate::source::Read;
+use crate::status::{Phase, Published, View};
+
+/// Where a pass delivers.
+#[derive(Debug)]
+pub struct Outlets {
+    /// The gateway's snapshot.
+    pub gateway: Arc<ArcSwap<gateway::Snapshot>>,
+    /// The DNS server's zones.
+    pub dns: Arc<ArcSwap<dns::ZoneSet>>,
+    /// What certificates are wanted.
+    pub wanted: watch::Sender<Arc<acme::WantedSet>>,
+    /// What is forwarded.
+    pub l4: watch::Sender<Arc<gateway::l4::L4Table>>,
+    /// What is told.
+    pub published: watch::Sender<Arc<Published>>,
+}
+
+/// What a pass starts from.
+#[derive(Debug, Clone)]
+pub struct Inputs {
+    /// The manifests.
+    pub read: Arc<Read>,
+    /// Certificates and challenges.
+    pub held: Arc<acme::Held>,
+    /// Listeners that could not be bound.
+    pub unbound: Vec<gateway::l4::BindFailure>,
+}
+
+/// Runs passes.
+#[derive(Debug)]
+pub struct Passes {
+    settings: Settings,
+    effects: Effects,
+    assembly: Assembly,
+    metrics: Metrics,
+    outlets: Outlets,
+    generation: u64,
+}
+
+impl Passes {
+    /// Ready for the first pass.
+    #[must_use]
+    pub fn new(settings: Settings, effects: Effects, metrics: Metrics, outlets: Outlets) -> Self {
+        Self { settings, effects, assembly: Assembly::default(), metrics, outlets, generation: 0 }
+    }
+
+    /// Compiles and delivers. Blocking: it compiles and writes files.
+    pub fn run(&mut self, inputs: &Inputs, now: SystemTime) {
+        self.generation += 1;
+        let facts = Facts { held: inputs.held.clone(), allocations: self.effects.allocations().clone(), now };
+        let started = Instant::now();
+        let mut compiled = compile(&inputs.read.objects, &self.settings, &facts);
+        self.metrics.compiled(started.elapsed());
+
+        let (snapshot, unusable) = self.assembly.snapshot(self.generation, &mut compiled);
+        let snapshot = Arc::new(snapshot);
+        self.outlets.gateway.store(snapshot.clone());
+        self.forward(&compiled);
+        let zones = self.zones(&compiled.zones, now);
+        self.outlets.wanted.send_if_modified(|wanted| {
+            let changed = **wanted != compiled.wanted;
+            if changed {
+                *wanted = Arc::new(std::mem::take(&mut compiled.wanted));
+            }
+            changed
+        });
+
+        let mut problems = inputs.read.problems.clone();
+        problems.append(&mut compiled.problems);
+        problems.extend(unusable);
+        problems.extend(inputs.unbound.iter().map(unbound));
+        problems.sort();
+        problems.dedup();
+        self.metrics.problems(&problems);
+        self.metrics.certificates(&inputs.held);
+        self.metrics.swapped(self.generation, now);
+        let view = View {
+            snapshot,
+            zones,
+            report: compiled.report,
+            problems,
+            ignored: inputs.read.objects.others.clone(),
+            public_addresses: self.settings.public_addresses.clone(),
+        };
+        self.publish(view);
+    }
+
+    /// Says that a stop was asked for.
+    pub fn drain(&self) {
+        self.outlets.published.send_modify(|published| {
+            *published = Arc::new(Published { generation: published.generation, phase: Phase::Draining, view: published.view.clone() });
+        });
+    }
+
+    /// An address is forwarded only once its allocation is on disk.
+    fn forward(&mut self, compiled: &crate::compile::Compiled) {
+        match self.effects.allocate(&compiled.allocations) {
+            Ok(()) => self.outlets.l4.send_if_modified(|table| {
+                let changed = **table != compiled.l4;
+                if changed {
+                    *table = Arc::new(compiled.l4.clone());
+                }
+                changed
+            }),
+            Err(error) => {
+                tracing::error!(%error, "addresses cannot be allocated; those that are held go on");
+                false
+            }
+        };
+    }
+
+    fn zones(&mut self, contents: &[crate::compile::ZoneContent], now: SystemTime) -> Arc<dns::ZoneSet> {
+        let seconds = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        // Serials are 32 bits wide and wrap (RFC 1982), as the low bits of the time do.
+        #[allow(clippy::cast_possible_truncation, reason = "the low bits are wanted")]
+        let (zones, errors) = self.assembly.zones(contents, &mut self.effects, seconds as u32);
+        for error in errors {
+            tracing::error!(%error, "a zone cannot be served as asked");
+        }
+        let zones = Arc::new(zones);
+        self.outlets.dns.store(zones.clone());
+        zones
+    }
+
+    fn publish(&mut self, view: View) {
+        let view = Arc::new(view);
+        let published = Published { generation: self.generation, phase: Phase::Serving, view: view.clone() };
+        self.outlets.published.send_replace(Arc::new(published));
+        if let Err(error) = self.effects.publish(object_status::files(&view)) {
+            tracing::error!(%error, "statuses cannot be written");
+        }
+    }
+}
+
+fn unbound(failure: &gateway::l4::BindFailure) -> Problem {
+    let (namespace, name) = failure.service.split_once('/').unwrap_or(("", &failure.service));
+    Problem {
+        severity: Severity::Error,
+        object: Some(ObjectRef { kind: "Service".into(), namespace: Some(namespace.into()), name: name.into() }),
+        origin: None,
+        field: "spec.ports".into(),
+        reason: Reason::BindFailed,
+        message: format!("{failure}; free the address and port on this machine, or take it out of the pool"),
+    }
+}
