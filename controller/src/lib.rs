@@ -5,6 +5,7 @@
 pub mod check;
 pub mod cli;
 pub mod config;
+mod field;
 pub mod objects;
 pub mod problem;
 pub mod source;
