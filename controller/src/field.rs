@@ -90,27 +90,37 @@ impl Located {
 
     /// Where the field stands, or the nearest ancestor that exists.
     pub(crate) fn position(&self, path: &str) -> Position {
+        self.seek(path).0
+    }
+
+    fn seek(&self, path: &str) -> (Position, bool) {
         let mut node = &self.0;
         let mut position = at(&node.referenced);
         for step in steps(path) {
             let (next, place) = match (&node.value, step) {
                 (Node::Mapping(entries), Step::Key(key)) => match entries.iter().find(|(name, _)| name.value == key) {
                     Some((name, value)) => (value, at(&name.referenced)),
-                    None => break,
+                    None => return (position, false),
                 },
                 (Node::Mapping(entries), Step::Index(key)) => match entries.iter().find(|(name, _)| name.value == key.to_string()) {
                     Some((name, value)) => (value, at(&name.referenced)),
-                    None => break,
+                    None => return (position, false),
                 },
                 (Node::List(items), Step::Index(index)) => match items.get(index) {
                     Some(value) => (value, at(&value.referenced)),
-                    None => break,
+                    None => return (position, false),
                 },
-                _ => break,
+                _ => return (position, false),
             };
             (node, position) = (next, place);
         }
-        position
+        (position, true)
+    }
+
+    /// Where the field stands; `None` when it does not exist.
+    pub(crate) fn exact_position(&self, path: &str) -> Option<(u64, u64)> {
+        let (Position { line, column }, found) = self.seek(path);
+        found.then_some((line, column))
     }
 
     /// All keys of mappings, each with its path and place.

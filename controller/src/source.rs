@@ -27,7 +27,7 @@ mod tree;
 mod validate;
 mod watch;
 
-pub(crate) use document::yaml_options;
+pub(crate) use document::{yaml_message, yaml_options};
 pub use object::{Identity, Kind, Object};
 pub(crate) use parse::line_of;
 pub use parse::{Outcome, Parsed, parse};

@@ -47,17 +47,23 @@ pub(super) fn yaml(chunk: &Chunk<'_>) -> Result<Value, Unreadable> {
 
 /// What the YAML reader says, with lines of the file instead of the document.
 fn explain(error: &serde_saphyr::Error, first_line: usize) -> Unreadable {
-    let mut message = error.without_snippet().render_with_formatter(&UserMessageFormatter);
-    let mut line = first_line;
-    if let Some(location) = error.location() {
-        line += usize::try_from(location.line().saturating_sub(1)).unwrap_or(0);
-        let place = format!(" at line {}, column {}", location.line(), location.column());
-        message = message.replace(&place, "");
-        message = format!("Not YAML: {message} (column {}).", location.column());
-    } else {
-        message = format!("Not YAML: {message}.");
+    let message = yaml_message(error);
+    match error.location() {
+        Some(location) => Unreadable {
+            line: first_line + usize::try_from(location.line().saturating_sub(1)).unwrap_or(0),
+            message: format!("Not YAML: {message} (column {}).", location.column()),
+        },
+        None => Unreadable { line: first_line, message: format!("Not YAML: {message}.") },
     }
-    Unreadable { line, message }
+}
+
+/// What the YAML reader says, without the place and without an excerpt.
+pub(crate) fn yaml_message(error: &serde_saphyr::Error) -> String {
+    let message = error.without_snippet().render_with_formatter(&UserMessageFormatter);
+    match error.location() {
+        Some(location) => message.replace(&format!(" at line {}, column {}", location.line(), location.column()), ""),
+        None => message,
+    }
 }
 
 /// Reads a JSON file: one value or several, one after the other.
