@@ -13,6 +13,7 @@ pub mod config;
 pub mod demo;
 pub mod effects;
 pub mod explain;
+mod field;
 pub mod metrics;
 pub mod object_status;
 pub mod objects;

@@ -16,7 +16,7 @@ pub(crate) use backends::start as start_backends;
 /// # Errors
 /// What is wrong with the flags.
 pub fn config(flags: &Overrides) -> Result<Config, ConfigError> {
-    let mut config = config::parse(include_str!("config.yaml"), flags)?;
+    let mut config = config::complete(include_str!("config.yaml"), None, flags)?;
     if let Some(https) = config.gateway.https.first() {
         config.gateway.public_https_port = https.port();
     }
