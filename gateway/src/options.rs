@@ -22,6 +22,9 @@ pub struct Options {
     pub max_connections: usize,
     /// Time limits of connections.
     pub limits: Limits,
+    /// Whether a Service of type ExternalName may lead to a loopback address: only where the machine serves nobody else, as in a demonstration. Otherwise
+    /// a tenant could reach what listens for the node itself.
+    pub allow_loopback_external_names: bool,
 }
 
 /// Shape of the access log.
@@ -46,6 +49,7 @@ impl Default for Options {
             access_log: AccessLog::Json,
             max_connections: 65_536,
             limits: Limits::default(),
+            allow_loopback_external_names: false,
         }
     }
 }

@@ -1,31 +1,27 @@
-//! Requests: Pingora's `ProxyHttp` filters over one snapshot. Decisions are in pure siblings; this module only carries them out.
+//! Requests: Pingora's `ProxyHttp` filters over one snapshot. Decisions are in pure siblings; `app` only carries them out.
 
-use std::sync::Arc;
+mod access_log;
+mod answer;
+mod app;
+mod authenticate;
+mod backend;
+mod balance;
+mod basic;
+mod ctx;
+mod decide;
+mod external_name;
+mod finish;
+mod forwarded;
+mod headers;
+mod metrics;
+mod peer;
+mod redirect;
+mod request;
+mod request_id;
+mod respond;
+mod retry;
+mod runtime;
+mod sources;
+mod verified;
 
-use arc_swap::ArcSwap;
-use async_trait::async_trait;
-use pingora_core::upstreams::peer::HttpPeer;
-use pingora_core::{Error, ErrorType, Result};
-use pingora_proxy::{ProxyHttp, Session};
-
-use crate::{Options, Snapshot};
-
-/// The filters of the gateway.
-pub(crate) struct App {}
-
-impl App {
-    pub(crate) fn new(_options: &Options, _snapshots: Arc<ArcSwap<Snapshot>>, _registry: &prometheus::Registry) -> Result<Self, prometheus::Error> {
-        Ok(Self {})
-    }
-}
-
-#[async_trait]
-impl ProxyHttp for App {
-    type CTX = ();
-
-    fn new_ctx(&self) {}
-
-    async fn upstream_peer(&self, _session: &mut Session, (): &mut ()) -> Result<Box<HttpPeer>> {
-        Err(Error::new(ErrorType::HTTPStatus(404)))
-    }
-}
+pub(crate) use app::App;

@@ -7,7 +7,6 @@ mod page;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-
 /// Why a request is answered here, in place of an upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Reason {

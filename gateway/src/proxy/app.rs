@@ -1,0 +1,349 @@
+//! The filters: they ask the pure siblings what to do with a request and carry it out.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderValue, Method};
+use pingora_core::modules::http::HttpModules;
+use pingora_core::protocols::Digest;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{Error, ErrorSource, ErrorType, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+
+use super::access_log::AccessLogWriter;
+use super::answer::{self, Reason};
+use super::authenticate::{Authenticator, Verdict};
+use super::backend::{MAX_TRIES, Tried};
+use super::ctx::{Ctx, Current};
+use super::decide::{self, Decision};
+use super::external_name::{ExternalNames, ResolveError};
+use super::forwarded::Client;
+use super::metrics::{InFlight, Metrics};
+use super::retry::{self, Failure, Sent};
+use super::runtime::Runtime;
+use super::{finish, headers, peer, request, request_id, respond};
+use crate::listen::conn_info;
+use crate::options::AccessLog;
+use crate::table::{Backend, Endpoint};
+use crate::{Options, Snapshot};
+
+/// The filters of the gateway.
+pub(crate) struct App {
+    snapshots: Arc<ArcSwap<Snapshot>>,
+    public_https_port: u16,
+    https_port: HeaderValue,
+    epoch: Instant,
+    authenticator: Authenticator,
+    external_names: Arc<ExternalNames>,
+    pub(super) runtime: Arc<Runtime>,
+    pub(super) access_log: Option<(AccessLog, AccessLogWriter)>,
+}
+
+impl App {
+    /// The filters over the snapshot that is current when a request begins; the access log goes to standard output.
+    ///
+    /// # Errors
+    /// The registry has these metrics already.
+    pub(crate) fn new(options: &Options, snapshots: Arc<ArcSwap<Snapshot>>, registry: &prometheus::Registry) -> Result<Self, prometheus::Error> {
+        Self::with_log(options, snapshots, registry, Box::new(io::stdout()))
+    }
+
+    /// Like [`Self::new`], with the access log written to `log`.
+    ///
+    /// # Errors
+    /// The registry has these metrics already.
+    pub(crate) fn with_log(
+        options: &Options,
+        snapshots: Arc<ArcSwap<Snapshot>>,
+        registry: &prometheus::Registry,
+        log: Box<dyn io::Write + Send>,
+    ) -> Result<Self, prometheus::Error> {
+        let metrics = Metrics::new(registry)?;
+        let access_log = match options.access_log {
+            AccessLog::Off => None,
+            format => {
+                let writer = AccessLogWriter::start(log, metrics.dropped_lines.clone());
+                Some((format, writer.map_err(|error| prometheus::Error::Msg(format!("cannot start the access log: {error}")))?))
+            }
+        };
+        let turns = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Ok(Self {
+            snapshots,
+            public_https_port: options.public_https_port,
+            https_port: HeaderValue::from(options.public_https_port),
+            epoch: Instant::now(),
+            authenticator: Authenticator::new(rand::random(), turns),
+            external_names: ExternalNames::new(options.allow_loopback_external_names),
+            runtime: Arc::new(Runtime::new(metrics)),
+            access_log,
+        })
+    }
+
+    fn now(&self) -> Duration {
+        self.epoch.elapsed()
+    }
+
+    /// Answers a request here.
+    async fn answer(&self, session: &mut Session, ctx: &mut Ctx, reason: &Reason) -> Result<()> {
+        let request = session.req_header();
+        let answer = answer::answer(reason, request.method == Method::HEAD, &request.headers, &ctx.request_id);
+        ctx.close = respond::write(session, answer, is_tls(session)).await?;
+        Ok(())
+    }
+
+    /// What has to be asked of a user and a body before the route may serve the request.
+    async fn admit(&self, session: &Session, ctx: &mut Ctx) -> Result<(), Reason> {
+        let Some((route, _)) = &ctx.route else { return Err(Reason::NotFound) };
+        if let Some(auth) = &route.policy.basic_auth {
+            let authorization = session.req_header().headers.get(http::header::AUTHORIZATION);
+            match self.authenticator.check(&route.id.namespace, auth, authorization, self.now()).await {
+                Verdict::Passed(user) => ctx.user = Some(user),
+                Verdict::Refused => return Err(Reason::Unauthorized(answer::basic_challenge(&auth.realm))),
+                Verdict::Overloaded => return Err(Reason::Unavailable),
+            }
+        }
+        let declared = respond::content_length(session.req_header()).unwrap_or_default();
+        if route.policy.body_limit.is_some_and(|limit| declared > limit) {
+            return Err(Reason::BodyTooLarge);
+        }
+        match ctx.backend() {
+            Some((backend, _)) if !backend.endpoints.is_empty() => Ok(()),
+            _ => Err(Reason::Unavailable),
+        }
+    }
+
+    async fn address(&self, backend: &Backend, endpoint: usize) -> Result<std::net::SocketAddr> {
+        let outcome = match backend.endpoints.get(endpoint) {
+            Some(Endpoint::Address(address)) => Ok(*address),
+            Some(Endpoint::Name(name, port)) => self.external_names.resolve(name, *port, self.now()).await,
+            None => Err(ResolveError::NotFound),
+        };
+        outcome.map_err(|error| {
+            let status = match error {
+                ResolveError::NotFound => 502,
+                ResolveError::TimedOut => 504,
+                ResolveError::Forbidden => 503,
+            };
+            Error::because(ErrorType::HTTPStatus(status), "external name", error)
+        })
+    }
+}
+
+/// Whether the client spoke HTTPS.
+pub(super) fn is_tls(session: &Session) -> bool {
+    conn_info(session).is_some_and(|connection| connection.tls.is_some())
+}
+
+/// The client's address.
+pub(super) fn client_address(session: &Session) -> IpAddr {
+    conn_info(session).map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |connection| connection.peer.ip())
+}
+
+#[async_trait]
+impl ProxyHttp for App {
+    type CTX = Ctx;
+
+    fn new_ctx(&self) -> Ctx {
+        Ctx {
+            snapshot: self.snapshots.load_full(),
+            started: Instant::now(),
+            request_id: HeaderValue::from_static("-"),
+            route: None,
+            user: None,
+            body_bytes: 0,
+            tried: Tried::default(),
+            tries: Vec::new(),
+            current: None,
+            close: false,
+            _in_flight: InFlight::begin(&self.runtime.metrics),
+        }
+    }
+
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+        if let Some(target) = request::origin_form(session.req_header().raw_path()).filter(|_| !session.as_downstream().is_http2()) {
+            session.req_header_mut().set_raw_path(&target)?;
+        }
+        let header = session.req_header();
+        ctx.request_id = request_id::choose(header.headers.get(super::forwarded::X_REQUEST_ID), rand::random);
+        let target = header.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
+        let tls = conn_info(session).and_then(|connection| connection.tls.as_ref());
+        let facts = decide::Request {
+            authority: request::authority(&header.uri, &header.headers),
+            target,
+            path: header.uri.path(),
+            headers: &header.headers,
+            tls: tls.is_some(),
+            server_name: tls.and_then(|tls| tls.server_name.as_deref()),
+            client: client_address(session),
+        };
+        let refusal = match decide::decide(&ctx.snapshot, self.public_https_port, &facts) {
+            Decision::Challenge(authorization) => {
+                let answer = answer::key_authorization(authorization, header.method == Method::HEAD);
+                let tls = facts.tls;
+                ctx.close = respond::write(session, answer, tls).await?;
+                return Ok(true);
+            }
+            Decision::Answer(reason, route) => {
+                ctx.route = route.map(|route| (Arc::clone(route), self.runtime.of(route)));
+                Some(reason)
+            }
+            Decision::Serve(route) => {
+                ctx.route = Some((Arc::clone(route), self.runtime.of(route)));
+                None
+            }
+        };
+        let refusal = match refusal {
+            Some(reason) => Some(reason),
+            None => self.admit(session, ctx).await.err(),
+        };
+        match refusal {
+            Some(reason) => self.answer(session, ctx, &reason).await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+        let now = Instant::now();
+        ctx.body_bytes = 0;
+        let Some((route, state)) = &ctx.route else { return Err(Error::new(ErrorType::HTTPStatus(503))) };
+        let Some((backend, backend_state)) = ctx.backend() else { return Err(Error::new(ErrorType::HTTPStatus(503))) };
+        debug_assert!(state.backend.is_some(), "a route that serves has a backend");
+        let Some(endpoint) = backend_state.next(backend, &ctx.tried, self.now()) else {
+            return Err(Error::new(ErrorType::HTTPStatus(503)));
+        };
+        let address = self.address(backend, endpoint).await;
+        let peer = address.map(|address| Box::new(peer::peer_for(backend, &route.policy, backend_state.group_key, address)));
+        ctx.current = Some(Current { endpoint, address: peer.as_ref().ok().and_then(|peer| peer._address.as_inet().copied()), started: now });
+        peer
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::fd::RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        if let (Some((backend, state)), Some(current)) = (ctx.backend(), ctx.current)
+            && let Some(endpoint) = backend.endpoints.get(current.endpoint)
+        {
+            state.connected(endpoint);
+        }
+        Ok(())
+    }
+
+    fn fail_to_connect(&self, _session: &mut Session, _peer: &HttpPeer, ctx: &mut Ctx, mut error: Box<Error>) -> Box<Error> {
+        let Some(current) = ctx.current else { return error };
+        let mut others = false;
+        if let Some((backend, state)) = ctx.backend() {
+            if let Some(endpoint) = backend.endpoints.get(current.endpoint) {
+                state.failed(backend, endpoint, self.now());
+            }
+            others = ctx.tried.count() + 1 < backend.endpoints.len();
+        }
+        let more = ctx.tried.push(current.endpoint);
+        error.set_retry(more && others);
+        ctx.end_try(status_of(&error), 0, Instant::now());
+        error
+    }
+
+    fn error_while_proxy(&self, _peer: &HttpPeer, session: &mut Session, mut error: Box<Error>, ctx: &mut Ctx, client_reused: bool) -> Box<Error> {
+        error.retry.decide_reuse(client_reused);
+        let sent = Sent {
+            is_idempotent: session.req_header().method.is_idempotent(),
+            is_reused: client_reused,
+            is_body_kept: !session.as_ref().retry_buffer_truncated(),
+            is_answered: session.response_written().is_some_and(|response| !response.status.is_informational()),
+            tries: ctx.tries.len() + 1,
+        };
+        let again = error.retry() && retry::may_repeat(sent, MAX_TRIES);
+        error.set_retry(again);
+        if *error.esource() == ErrorSource::Upstream && !sent.is_answered {
+            ctx.end_try(status_of(&error), 0, Instant::now());
+        }
+        error
+    }
+
+    async fn upstream_request_filter(&self, session: &mut Session, request: &mut RequestHeader, ctx: &mut Ctx) -> Result<()> {
+        let header = session.req_header();
+        let tls = is_tls(session);
+        let http_port = HeaderValue::from_static("80");
+        let client = Client {
+            address: client_address(session),
+            authority: request::authority(&header.uri, &header.headers).unwrap_or_default(),
+            tls,
+            port: if tls { &self.https_port } else { &http_port },
+            request_id: &ctx.request_id,
+        };
+        let is_http2 = ctx.backend().is_some_and(|(backend, _)| backend.protocol.is_http2());
+        let consumed_authorization = ctx.route().is_some_and(|route| route.policy.basic_auth.is_some());
+        headers::prepare_request(request, &client, is_http2, consumed_authorization)
+    }
+
+    /// Never waits: on an upgraded connection that would end the tunnel (pingora#946).
+    async fn request_body_filter(&self, session: &mut Session, body: &mut Option<Bytes>, _end: bool, ctx: &mut Ctx) -> Result<()> {
+        let Some(bytes) = body.as_ref().filter(|_| !session.was_upgraded()) else { return Ok(()) };
+        ctx.body_bytes += bytes.len() as u64;
+        let limit = ctx.route().and_then(|route| route.policy.body_limit);
+        if limit.is_some_and(|limit| ctx.body_bytes > limit) {
+            return Err(Error::new_down(ErrorType::HTTPStatus(413)));
+        }
+        Ok(())
+    }
+
+    async fn response_filter(&self, session: &mut Session, response: &mut ResponseHeader, _ctx: &mut Ctx) -> Result<()> {
+        headers::prepare_response(response, is_tls(session))
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
+        let is_answered = session.response_written().is_some_and(|response| !response.status.is_informational() || response.status == 101);
+        let error_code = match retry::failure(error) {
+            Failure::ClientGone => 499,
+            Failure::Answer(reason) => {
+                session.as_downstream_mut().set_keepalive(None);
+                if !is_answered && self.answer(session, ctx, &reason).await.is_ok() {
+                    ctx.close = true;
+                }
+                reason.status().as_u16()
+            }
+        };
+        FailToProxy { error_code, can_reuse_downstream: false }
+    }
+
+    /// The access log and metrics say it, per request and without flooding.
+    fn suppress_error_log(&self, _session: &Session, _ctx: &Ctx, error: &Error) -> bool {
+        tracing::debug!(%error, "request failed");
+        true
+    }
+
+    fn suppress_proxy_warn_log(&self, _session: &Session, _ctx: &Ctx, error: &Error, _context: ProxyWarnLogContext) -> bool {
+        tracing::debug!(%error, "try failed");
+        true
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
+        finish::request(self, session, error, ctx, Instant::now(), SystemTime::now());
+        if ctx.close && error.is_some() && !session.as_downstream().is_http2() {
+            // So that the client reads the answer before it sees a reset.
+            session.as_downstream_mut().shutdown().await;
+        }
+    }
+}
+
+/// The status that stands for a failed try in the log.
+fn status_of(error: &Error) -> u16 {
+    match retry::failure(error) {
+        Failure::ClientGone => 499,
+        Failure::Answer(reason) => reason.status().as_u16(),
+    }
+}

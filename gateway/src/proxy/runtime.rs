@@ -1,0 +1,143 @@
+//! What is remembered between requests: the counters of each route and the state of each backend. Found by the route's address in memory, without a lock.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use arc_swap::ArcSwap;
+
+use super::backend::BackendState;
+use super::metrics::{Labels, Metrics, Series};
+use crate::Snapshot;
+use crate::table::{Action, Backend, Protocol, Route};
+
+const SHARDS: usize = 256;
+
+/// What belongs to one route.
+#[derive(Debug)]
+pub(super) struct RouteState {
+    /// Keeps the address from being used again while it is a key.
+    route: Weak<Route>,
+    /// Its counters.
+    pub(super) series: Arc<Series>,
+    /// Its backend; none where it fails by configuration.
+    pub(super) backend: Option<Arc<BackendState>>,
+}
+
+type Shard = ArcSwap<HashMap<usize, Arc<RouteState>>>;
+type BackendKey = (String, Protocol);
+
+/// All of it.
+#[derive(Debug)]
+pub(super) struct Runtime {
+    /// Counters and gauges.
+    pub(super) metrics: Arc<Metrics>,
+    /// Counters of requests that no route serves.
+    pub(super) unrouted: Arc<Series>,
+    shards: Box<[Shard]>,
+    kept: Mutex<Kept>,
+    pruned_generation: AtomicU64,
+}
+
+/// Survives the routes, as long as some route refers to it.
+#[derive(Debug, Default)]
+struct Kept {
+    series: HashMap<Labels, Arc<Series>>,
+    backends: HashMap<BackendKey, Arc<BackendState>>,
+}
+
+impl Runtime {
+    /// Remembers nothing yet.
+    pub(super) fn new(metrics: Metrics) -> Self {
+        let unrouted = Arc::new(metrics.series(Labels::default()));
+        Self {
+            metrics: Arc::new(metrics),
+            unrouted,
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            kept: Mutex::default(),
+            pruned_generation: AtomicU64::new(0),
+        }
+    }
+
+    /// The state of a route.
+    pub(super) fn of(&self, route: &Arc<Route>) -> Arc<RouteState> {
+        let key = Arc::as_ptr(route).addr();
+        let shard = self.shard(key);
+        if let Some(state) = shard.load().get(&key) {
+            return Arc::clone(state);
+        }
+        let state = Arc::new(self.resolve(route));
+        shard.rcu(|known| {
+            let mut known = HashMap::clone(known);
+            known.insert(key, Arc::clone(&state));
+            known
+        });
+        state
+    }
+
+    fn shard(&self, key: usize) -> &Shard {
+        // Allocations are at least 16 bytes apart; routes lie further apart than that.
+        &self.shards[(key >> 5) % SHARDS]
+    }
+
+    fn resolve(&self, route: &Arc<Route>) -> RouteState {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let labels = labels(route);
+        let series = Arc::clone(kept.series.entry(labels.clone()).or_insert_with(|| Arc::new(self.metrics.series(labels))));
+        let backend = backend(route).map(|backend| {
+            let state = kept.backends.entry(backend_key(backend)).or_insert_with(|| Arc::new(BackendState::new(backend)));
+            Arc::clone(state)
+        });
+        RouteState { route: Arc::downgrade(route), series, backend }
+    }
+
+    /// Whether a snapshot is the first of its generation to be seen here: then [`Self::prune`] is due, once.
+    pub(super) fn is_new(&self, generation: u64) -> bool {
+        let pruned = self.pruned_generation.load(Ordering::Relaxed);
+        generation > pruned && self.pruned_generation.compare_exchange(pruned, generation, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Forgets what the snapshot has no route for. Takes time in proportion to the routes.
+    pub(super) fn prune(&self, snapshot: &Snapshot) {
+        let mut live_series = HashSet::new();
+        let mut live_backends = HashSet::new();
+        for rule in snapshot.table.rules() {
+            live_series.insert(labels(&rule.route));
+            live_backends.extend(backend(&rule.route).map(backend_key));
+        }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.backends.retain(|key, _| live_backends.contains(key));
+        kept.series.retain(|labels, series| {
+            let is_live = live_series.contains(labels);
+            if !is_live {
+                self.metrics.remove(series);
+            }
+            is_live
+        });
+        drop(kept);
+        for shard in &self.shards {
+            if shard.load().values().any(|state| state.route.strong_count() == 0) {
+                shard.rcu(|known| {
+                    known.iter().filter(|(_, s)| s.route.strong_count() > 0).map(|(k, s)| (*k, Arc::clone(s))).collect::<HashMap<_, _>>()
+                });
+            }
+        }
+    }
+}
+
+fn labels(route: &Route) -> Labels {
+    let id = &route.id;
+    let host = if id.host.is_empty() { "_" } else { &id.host };
+    Labels { namespace: id.namespace.clone(), ingress: id.ingress.clone(), host: host.to_owned() }
+}
+
+fn backend(route: &Route) -> Option<&Backend> {
+    match &route.action {
+        Action::Forward(backend) => Some(backend),
+        Action::Fail { .. } => None,
+    }
+}
+
+fn backend_key(backend: &Backend) -> BackendKey {
+    (backend.name.clone(), backend.protocol)
+}
