@@ -3,8 +3,17 @@
 //! The pure part (`plan`, `backoff`, `certificate`) names no tokio and no clock. This crate knows neither Kubernetes nor its sibling crates: it is
 //! given a [`WantedSet`] and publishes [`Held`]; who answers the challenges is not its business, but it looks at the answers before it asks the CA.
 
+pub mod backoff;
+pub mod certificate;
 pub mod engine;
+pub mod failure;
+mod files;
 pub mod held;
+pub mod ledger;
+pub mod plan;
+pub mod renewal;
+pub mod secret;
+pub mod sign;
 pub mod store;
 pub mod wanted;
 
