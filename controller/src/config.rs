@@ -5,10 +5,16 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+mod load;
+
+pub use load::{AddressError, ConfigError, Finding, Overrides, listen_address, load, print};
+
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Config {
+    /// Which part of the program runs here.
+    pub role: Role,
     /// Where objects come from.
     pub source: Source,
     /// The only directory that is written.
@@ -23,6 +29,38 @@ pub struct Config {
     pub addresses: Addresses,
     /// The administrator's listener.
     pub admin: Admin,
+}
+
+/// Which part of the program runs here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Everything.
+    #[default]
+    All,
+    /// HTTP, HTTPS and the addresses of Services.
+    Gateway,
+    /// DNS.
+    Dns,
+    /// No data plane: certificates, addresses and status.
+    Controller,
+}
+
+impl Role {
+    /// Whether HTTP, HTTPS and the addresses of Services are served here.
+    pub const fn serves_gateway(self) -> bool {
+        matches!(self, Self::All | Self::Gateway)
+    }
+
+    /// Whether DNS is served here.
+    pub const fn serves_dns(self) -> bool {
+        matches!(self, Self::All | Self::Dns)
+    }
+
+    /// Whether certificates are ordered, addresses allocated and status is written here.
+    pub const fn controls(self) -> bool {
+        matches!(self, Self::All | Self::Controller)
+    }
 }
 
 /// Where objects come from.
@@ -154,6 +192,7 @@ pub struct Admin {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            role: Role::All,
             source: Source::default(),
             state: PathBuf::from("./state"),
             gateway: Gateway::default(),

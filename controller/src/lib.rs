@@ -2,6 +2,9 @@
 //!
 //! `source/` reads objects, `compile/` (pure) turns them into a [`compile::Compiled`], `effects` writes what must survive, `run` wires it together.
 
+pub mod check;
+pub mod cli;
 pub mod config;
 pub mod objects;
 pub mod problem;
+pub mod source;
