@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::SecretName;
+use crate::{KeyKind, SecretName};
 
 /// Everything that is held now.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -32,8 +32,10 @@ pub struct HeldCertificate {
     pub not_before: SystemTime,
     /// Validity of the leaf.
     pub not_after: SystemTime,
-    /// Who signed, as the object names it.
+    /// Who signed, as the object names it ([`crate::IssuerId`] in words).
     pub issuer: String,
+    /// Kind of the private key; `None` when it is of a kind that is never issued here.
+    pub key_kind: Option<KeyKind>,
 }
 
 impl std::fmt::Debug for HeldCertificate {

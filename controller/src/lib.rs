@@ -2,9 +2,12 @@
 //!
 //! `source/` reads objects, `compile/` (pure) turns them into a [`compile::Compiled`], `effects` writes what must survive, `run` wires it together.
 
+pub mod addresses;
 pub mod check;
 pub mod cli;
+pub mod compile;
 pub mod config;
 pub mod objects;
+pub mod ownership;
 pub mod problem;
 pub mod source;

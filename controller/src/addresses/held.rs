@@ -1,0 +1,56 @@
+//! The allocation as it is persisted: JSON, one entry a Service. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::objects::ObjectKey;
+
+use super::Port;
+
+/// What each Service holds. In JSON a map from `namespace/name` to [`Allocation`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "BTreeMap<String, Allocation>", into = "BTreeMap<String, Allocation>")]
+pub struct Allocations {
+    /// By Service.
+    pub services: BTreeMap<ObjectKey, Allocation>,
+}
+
+/// What one Service holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Allocation {
+    /// Its addresses, at most one of each family, in the order of its status.
+    pub addresses: Vec<IpAddr>,
+    /// The pool they are from.
+    pub pool: String,
+    /// The ports it has on them.
+    pub ports: BTreeSet<Port>,
+    /// The key under which it shares them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sharing_key: Option<String>,
+}
+
+/// A key of the persisted map that is not `namespace/name`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not namespace/name")]
+pub struct MalformedKey(pub String);
+
+impl TryFrom<BTreeMap<String, Allocation>> for Allocations {
+    type Error = MalformedKey;
+
+    fn try_from(map: BTreeMap<String, Allocation>) -> Result<Self, MalformedKey> {
+        let parse = |(key, allocation): (String, Allocation)| match key.split_once('/') {
+            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => Ok((ObjectKey::new(namespace, name), allocation)),
+            _ => Err(MalformedKey(key)),
+        };
+        Ok(Self { services: map.into_iter().map(parse).collect::<Result<_, _>>()? })
+    }
+}
+
+impl From<Allocations> for BTreeMap<String, Allocation> {
+    fn from(allocations: Allocations) -> Self {
+        allocations.services.into_iter().map(|(key, allocation)| (key.to_string(), allocation)).collect()
+    }
+}
