@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use controller::objects::{Age, Kind, ObjectKey, Objects, Stored};
 use controller::problem::ObjectRef;
+use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Secret, Service, ServicePort, ServiceSpec};
 use k8s_openapi::api::networking::v1::{
     HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressBackend, IngressRule, IngressServiceBackend, IngressSpec, ServiceBackendPort,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use k8s_openapi::ByteString;
 
 const NAMESPACE: &str = "fuzz";
 

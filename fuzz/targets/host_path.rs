@@ -14,5 +14,5 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     }
     let expected = fuzz::hosts::winner(&case.rules, &case.host, &case.path);
     let found = table.find(&case.host, &case.path);
-    assert_eq!(found.map(|route| &route.id), expected.map(|rule| &rule.route.id), "{case:?}");
+    assert_eq!(found.map(|route| &route.id), expected.map(|rule| &rule.route.id), "{} {}", case.host, case.path);
 });
