@@ -1,3 +1,83 @@
-//! Runs the checks and the demo.
+//! `cargo xtask`: everything that is done with this repository, each by one command that sets a fresh machine up by itself. `test` runs every check, `demo`
+//! runs the program on loopback, `bench` measures it beside its peers. What a step does stands in `steps/`; nothing here is part of the product.
 
-fn main() {}
+mod command;
+mod machine;
+mod packages;
+mod repository;
+mod steps;
+mod tools;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use repository::Repository;
+use steps::Options;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The checks, the demo and the measurements")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run every check
+    Test {
+        /// Only these steps, separated by commas
+        #[arg(long, value_delimiter = ',', value_name = "STEP")]
+        only: Vec<String>,
+        /// How long each fuzz target runs, in seconds
+        #[arg(long, default_value_t = 10, value_name = "SECONDS")]
+        fuzz_seconds: u32,
+        /// List the steps and exit
+        #[arg(long)]
+        list: bool,
+    },
+    /// Build vrata and run `vrata demo`
+    Demo {
+        /// For `vrata demo`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Measure vrata beside its peers and write loadtest/RESULTS.md
+    Bench {
+        /// For `loadtest`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<ExitCode> {
+    let repository = Repository::find()?;
+    match task {
+        Task::Test { list: true, .. } => {
+            print!("{}", steps::list());
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Test { only, fuzz_seconds, list: false } => steps::test(&repository, &only, &Options { fuzz_seconds }),
+        Task::Demo { args } => {
+            machine::prepare(packages::BUILD, &[])?;
+            repository.cargo(["build", "--workspace", "--bin", "vrata"]).run()?;
+            Ok(repository.program("vrata").args(["demo"]).args(args).replace())
+        }
+        Task::Bench { args } => {
+            machine::prepare(packages::BENCH, &[])?;
+            repository.cargo(["build", "--workspace", "--release", "--bin", "vrata", "--bin", "loadtest"]).run()?;
+            let report = repository.path("loadtest/RESULTS.md");
+            Ok(repository.release_program("loadtest").args(["--output".into(), report.into_os_string()]).args(args).replace())
+        }
+    }
+}

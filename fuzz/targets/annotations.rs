@@ -1,0 +1,13 @@
+//! Any annotations on an Ingress: compiling is total, and the same twice.
+
+#![no_main]
+
+use controller::compile::{Facts, Settings, compile};
+use controller::objects::Objects;
+
+libfuzzer_sys::fuzz_target!(|text: &str| {
+    let objects: Objects = fuzz::ingress::objects(text);
+    let (first, second) = (compile(&objects, &Settings::default(), &Facts::default()), compile(&objects, &Settings::default(), &Facts::default()));
+    assert_eq!(first.rules, second.rules);
+    assert_eq!(first.problems, second.problems);
+});

@@ -1,0 +1,78 @@
+//! The system packages that steps need, and which of them are missing. Pure.
+
+/// A Debian package, known to be there by a program it brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Package {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// A program of it.
+    pub(crate) program: &'static str,
+}
+
+const fn package(name: &'static str, program: &'static str) -> Package {
+    Package { name, program }
+}
+
+const COMPILER: Package = package("build-essential", "g++");
+
+/// To build vrata.
+pub(crate) const BUILD: &[Package] = &[COMPILER];
+
+/// To test it: the name servers that answers are compared with, and the clients that people use.
+pub(crate) const TEST: &[Package] = &[
+    COMPILER,
+    package("knot", "knotd"),
+    package("nsd", "nsd"),
+    package("bind9-dnsutils", "dig"),
+    package("curl", "curl"),
+    package("chromium", "chromium"),
+];
+
+/// To check the units of `deploy/`.
+pub(crate) const DEPLOY: &[Package] = &[COMPILER, package("systemd", "systemd-analyze")];
+
+/// To measure it: its peers, and what puts load on them.
+pub(crate) const BENCH: &[Package] = &[
+    COMPILER,
+    package("nginx-light", "nginx"),
+    package("haproxy", "haproxy"),
+    package("knot", "knotd"),
+    package("nsd", "nsd"),
+    package("dnsperf", "dnsperf"),
+    package("wrk", "wrk"),
+    package("nghttp2-client", "h2load"),
+];
+
+/// The packages whose program is not there, each once, in order.
+pub(crate) fn missing(needed: &[Package], is_there: impl Fn(&str) -> bool) -> Vec<Package> {
+    let mut missing = Vec::new();
+    for package in needed {
+        if !missing.contains(package) && !is_there(package.program) {
+            missing.push(*package);
+        }
+    }
+    missing
+}
+
+/// The arguments of `apt-get` that install them.
+pub(crate) fn install_arguments(packages: &[Package]) -> Vec<&'static str> {
+    ["install", "--yes", "--no-install-recommends"].into_iter().chain(packages.iter().map(|package| package.name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{COMPILER, install_arguments, missing, package};
+
+    #[test]
+    fn what_is_there_is_not_installed_again_and_nothing_twice() {
+        let (dig, nsd) = (package("bind9-dnsutils", "dig"), package("nsd", "nsd"));
+        assert_eq!(missing(&[COMPILER, dig, nsd, dig], |program| program == "nsd"), [COMPILER, dig]);
+        assert_eq!(missing(&[dig, nsd], |_| true), []);
+    }
+
+    #[test]
+    fn the_command_names_every_package() {
+        let arguments = install_arguments(&[COMPILER, package("bind9-dnsutils", "dig")]);
+        assert_eq!(arguments, ["install", "--yes", "--no-install-recommends", "build-essential", "bind9-dnsutils"]);
+    }
+}

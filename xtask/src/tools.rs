@@ -1,0 +1,97 @@
+//! Tools that no distribution has in the version that is needed: pinned, built from their registries, and kept by version outside of `target/`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::Program;
+
+/// A pinned tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tool {
+    /// The ACME server for tests.
+    Pebble,
+    /// Checks dependencies.
+    CargoDeny,
+}
+
+impl Tool {
+    /// Name and version, which is the name of its directory too.
+    pub(crate) const fn directory(self) -> &'static str {
+        match self {
+            Self::Pebble => "pebble-2.10.1",
+            Self::CargoDeny => "cargo-deny-0.20.2",
+        }
+    }
+
+    /// The program in its directory.
+    const fn program(self) -> &'static str {
+        match self {
+            Self::Pebble => "pebble",
+            Self::CargoDeny => "bin/cargo-deny",
+        }
+    }
+
+    /// Its path, whether it is there or not.
+    pub(crate) fn path(self, cache: &Path) -> PathBuf {
+        cache.join(self.directory()).join(self.program())
+    }
+
+    /// Builds it unless it is there.
+    pub(crate) fn ensure(self, cache: &Path) -> Result<()> {
+        if self.path(cache).exists() {
+            return Ok(());
+        }
+        let directory = cache.join(self.directory());
+        std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        println!("{} is not in {}: building it once", self.directory(), cache.display());
+        match self {
+            Self::Pebble => build_pebble(&directory)?,
+            Self::CargoDeny => build_cargo_deny(&directory)?,
+        }
+        Ok(())
+    }
+}
+
+fn build_pebble(directory: &Path) -> Result<()> {
+    if !Program::new("go", directory).args(["version"]).succeeds() {
+        bail!("Pebble is built with Go 1.24 or newer, and there is no `go` in PATH: install it from https://go.dev/dl/");
+    }
+    Program::new("go", directory).args(["install", "github.com/letsencrypt/pebble/v2/cmd/pebble@v2.10.1"]).env("GOBIN", directory).run()
+}
+
+fn build_cargo_deny(directory: &Path) -> Result<()> {
+    let install = Program::new("cargo", directory).args(["install", "--locked", "cargo-deny@0.20.2", "--root"]).args([directory]);
+    // The toolchain of this repository builds it, whatever the default is; its build directory is its own.
+    install.env("CARGO_TARGET_DIR", directory.join("build")).run()?;
+    let build = directory.join("build");
+    std::fs::remove_dir_all(&build).with_context(|| format!("cannot remove {}", build.display()))
+}
+
+/// Where tools are kept: `$VRATA_TOOLS`, by default `~/.cache/vrata-tools`.
+pub(crate) fn cache() -> Result<PathBuf> {
+    cache_of(std::env::var_os("VRATA_TOOLS").map(PathBuf::from), std::env::var_os("HOME").map(PathBuf::from))
+}
+
+fn cache_of(chosen: Option<PathBuf>, home: Option<PathBuf>) -> Result<PathBuf> {
+    chosen.or_else(|| home.map(|home| home.join(".cache/vrata-tools"))).context("neither VRATA_TOOLS nor HOME is set: where are tools to be kept?")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use std::path::{Path, PathBuf};
+
+    use super::{Tool, cache_of};
+
+    #[test]
+    fn tools_are_kept_by_version_where_one_chooses() {
+        let home = Some(PathBuf::from("/home/me"));
+        assert_eq!(cache_of(None, home.clone()).unwrap(), Path::new("/home/me/.cache/vrata-tools"));
+        assert_eq!(cache_of(Some("/tools".into()), home).unwrap(), Path::new("/tools"));
+        assert!(cache_of(None, None).is_err());
+        assert_eq!(Tool::CargoDeny.path(Path::new("/tools")), Path::new("/tools/cargo-deny-0.20.2/bin/cargo-deny"));
+        assert_eq!(Tool::Pebble.path(Path::new("/tools")), Path::new("/tools/pebble-2.10.1/pebble"));
+    }
+}
