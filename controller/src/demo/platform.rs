@@ -1,4 +1,4 @@
-//! What a platform's administrator would have set up before the first tenant comes: the cluster issuers that the tenants' manifests name, signed by a
+//! What a platform's administrator would have set up before the first tenant comes: the class and the cluster issuers that the tenants' manifests name, with a
 //! local CA that is made on the first start, or ordered from a real ACME server.
 
 use std::path::{Path, PathBuf};
@@ -58,7 +58,7 @@ pub enum PlatformError {
 /// # Errors
 /// When a file cannot be read or written.
 pub fn set_up(state: &StateDir, authority: &Authority) -> Result<Platform, PlatformError> {
-    let mut items = Vec::new();
+    let mut items = vec![ingress_class()];
     let mut root = None;
     match authority {
         Authority::Local => {
@@ -97,6 +97,13 @@ fn local_ca(state: &StateDir) -> Result<(String, String), PlatformError> {
     Ok((certificate, key.serialize_pem()))
 }
 
+fn ingress_class() -> Value {
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": "nginx"},
+        "spec": {"controller": "k8s.io/ingress-nginx"},
+    })
+}
+
 fn tls_secret(name: &str, certificate: &str, key: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
@@ -132,7 +139,7 @@ mod tests {
         assert_eq!(std::fs::read(first.root.unwrap()).unwrap(), root);
         let list: Value = serde_json::from_slice(&std::fs::read(first.manifests.join("platform.json")).unwrap()).unwrap();
         let names: Vec<_> = list["items"].as_array().unwrap().iter().map(|item| item["metadata"]["name"].clone()).collect();
-        assert_eq!(names, ["vrata-local-ca", "letsencrypt-prod", "letsencrypt-prod-dns"]);
+        assert_eq!(names, ["nginx", "vrata-local-ca", "letsencrypt-prod", "letsencrypt-prod-dns"]);
     }
 
     #[test]
