@@ -1,1 +1,206 @@
-//! Who owns a host.
+//! Who owns a host: one pure function, for every kind that can claim one. Nothing else in the program decides it.
+//!
+//! A host belongs to the namespace that claimed it first (see [`Age`]); the holder's namespace may use it as often as it likes. A wildcard stands for its
+//! base and for everything below the base, at any depth. Claims are heard from the oldest to the youngest; below, A and B are namespaces, A is the
+//! older, `zone` is served here, `lab.org` is any other domain.
+//!
+//! | A holds            | B asks for            | B gets it | why                                                             |
+//! |--------------------|-----------------------|-----------|-----------------------------------------------------------------|
+//! | `app.zone`         | `app.zone`            | no        | one host, one namespace                                         |
+//! | `app.zone`         | `www.zone`            | yes       | different hosts                                                 |
+//! | `app.zone`         | `x.app.zone`          | yes       | an exact host holds just itself                                 |
+//! | `app.zone`         | `*.app.zone`          | no        | a wildcard stands for its base, which A holds                   |
+//! | `x.lab.zone`       | `*.lab.zone`          | yes       | A's exact host stays A's: exact beats wildcard                  |
+//! | `*.lab.zone`       | `x.lab.zone`          | no        | it is below A's wildcard                                        |
+//! | `*.lab.zone`       | `x.y.lab.zone`        | no        | below, at any depth                                             |
+//! | `*.lab.zone`       | `*.y.lab.zone`        | no        | below, at any depth                                             |
+//! | `*.lab.zone`       | `lab.zone`            | no        | the base of A's wildcard                                        |
+//! | `*.y.lab.zone`     | `*.lab.zone`          | yes       | A's part stays A's                                              |
+//! | the catch-all      | the catch-all         | no        | one holder, as for a host                                       |
+//! | nothing            | `zone`                | no        | the apex is the platform's                                      |
+//! | nothing            | `ns1.zone`            | no        | so are the names of its name servers and of the zone file       |
+//! | nothing            | `x.sub.zone`          | no        | … and all below a name that the zone file delegates (`sub`)     |
+//! | nothing            | `_acme-challenge.…`   | no        | reserved for challenges                                         |
+//! | nothing            | `*.zone`              | no        | it would catch every name that nobody claimed yet               |
+//! | nothing            | `*.parent-of-zone`    | no        | the same                                                        |
+//! | nothing            | `*.org`               | no        | a wildcard below a top-level domain                             |
+//! | nothing            | `*.lab.zone`          | yes       | first come, first served                                        |
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::objects::Age;
+use crate::problem::ObjectRef;
+
+/// The host of Ingress rules that name none.
+pub const CATCH_ALL: &str = "*";
+
+/// An object asks for a host.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim<'a> {
+    /// Lower case, without a trailing dot, `*.` wildcards allowed; or [`CATCH_ALL`].
+    pub host: &'a str,
+    /// Namespace of the object.
+    pub namespace: &'a str,
+    /// Seniority of the object.
+    pub age: &'a Age,
+    /// The object.
+    pub object: &'a ObjectRef,
+}
+
+/// Names that no tenant can hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reserved {
+    /// Apexes of the zones that are served, lower case, without a trailing dot.
+    pub zones: BTreeSet<String>,
+    /// Names in these zones that the platform uses itself, wildcards as they are.
+    pub names: BTreeSet<String>,
+    /// Names in these zones that are delegated to other servers.
+    pub delegations: BTreeSet<String>,
+}
+
+/// Who holds what.
+#[derive(Debug, Clone, Default)]
+pub struct Ownership<'a> {
+    holders: HashMap<&'a str, Holder<'a>>,
+    reserved: Reserved,
+}
+
+/// Who holds a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder<'a> {
+    /// The namespace.
+    pub namespace: &'a str,
+    /// The object that claimed it first.
+    pub object: &'a ObjectRef,
+    /// Seniority of that object.
+    pub age: &'a Age,
+}
+
+/// Why a namespace may not use a host. The words are for its tenant: they tell no other namespace's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The name is the platform's.
+    #[error("{host:?} is reserved for the platform; choose another name")]
+    Reserved {
+        /// The host.
+        host: String,
+    },
+    /// The wildcard is too wide.
+    #[error("{host:?} would catch names of everybody; claim the hosts that you need one by one, or a wildcard below a name of yours")]
+    TooWide {
+        /// The host.
+        host: String,
+    },
+    /// Another namespace holds it.
+    #[error("{host:?} is held by another namespace, which claimed it first; choose another name, or ask the platform's operators, who can see the holder")]
+    HeldByAnother {
+        /// The host.
+        host: String,
+    },
+    /// It is below, or the base of, a wildcard that another namespace holds.
+    #[error("{host:?} belongs to {wildcard:?}, which another namespace claimed first; choose another name, or ask the platform's operators, who can see the holder")]
+    UnderWildcard {
+        /// The host.
+        host: String,
+        /// The wildcard.
+        wildcard: String,
+    },
+    /// The base of the wildcard is held by another namespace.
+    #[error("{host:?} stands for {base:?} too, which another namespace claimed first; choose another name, or ask the platform's operators, who can see the holder")]
+    BaseHeldByAnother {
+        /// The host.
+        host: String,
+        /// Its base.
+        base: String,
+    },
+}
+
+impl<'a> Ownership<'a> {
+    /// Hears the claims, the oldest first; the order in which they are given does not matter.
+    #[must_use]
+    pub fn decide(mut claims: Vec<Claim<'a>>, reserved: Reserved) -> Self {
+        claims.sort_by(|a, b| a.age.cmp(b.age).then_with(|| a.object.cmp(b.object)).then_with(|| a.host.cmp(b.host)));
+        let mut ownership = Self { holders: HashMap::with_capacity(claims.len()), reserved };
+        for claim in claims {
+            if ownership.permit(claim.namespace, claim.host).is_ok() {
+                let holder = Holder { namespace: claim.namespace, object: claim.object, age: claim.age };
+                ownership.holders.entry(claim.host).or_insert(holder);
+            }
+        }
+        ownership
+    }
+
+    /// Who holds just this host.
+    #[must_use]
+    pub fn holder(&self, host: &str) -> Option<&Holder<'a>> {
+        self.holders.get(host)
+    }
+
+    /// All hosts that are held, in no particular order.
+    pub fn hosts(&self) -> impl Iterator<Item = (&'a str, &Holder<'a>)> {
+        self.holders.iter().map(|(host, holder)| (*host, holder))
+    }
+
+    /// What the platform keeps for itself.
+    #[must_use]
+    pub const fn reserved(&self) -> &Reserved {
+        &self.reserved
+    }
+
+    /// Whether the namespace may use the host: it holds it, or nobody does and nothing is against it.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn permit(&self, namespace: &str, host: &str) -> Result<(), Refusal> {
+        match self.holders.get(host) {
+            Some(holder) if holder.namespace == namespace => return Ok(()),
+            Some(_) => return Err(Refusal::HeldByAnother { host: host.to_owned() }),
+            None if host == CATCH_ALL => return Ok(()),
+            None => {}
+        }
+        self.reserved.permit(host)?;
+        let base = host.strip_prefix("*.").unwrap_or(host);
+        if base.len() < host.len() && self.holders.get(base).is_some_and(|holder| holder.namespace != namespace) {
+            return Err(Refusal::BaseHeldByAnother { host: host.to_owned(), base: base.to_owned() });
+        }
+        match self.wildcard_of_another(namespace, base) {
+            Some(wildcard) => Err(Refusal::UnderWildcard { host: host.to_owned(), wildcard }),
+            None => Ok(()),
+        }
+    }
+
+    /// The wildcard of another namespace that `name` is below, or the base of.
+    fn wildcard_of_another(&self, namespace: &str, name: &str) -> Option<String> {
+        let suffixes = std::iter::successors(Some(name), |suffix| suffix.split_once('.').map(|(_, parent)| parent));
+        suffixes
+            .map(|suffix| format!("*.{suffix}"))
+            .find(|wildcard| self.holders.get(wildcard.as_str()).is_some_and(|holder| holder.namespace != namespace))
+    }
+}
+
+impl Reserved {
+    /// Whether a tenant may hold the host at all.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn permit(&self, host: &str) -> Result<(), Refusal> {
+        let base = host.strip_prefix("*.");
+        let name = base.unwrap_or(host);
+        if base.is_some_and(|base| !base.contains('.') || self.zones.iter().any(|zone| is_within(zone, base))) {
+            return Err(Refusal::TooWide { host: host.to_owned() });
+        }
+        let suffixes = || std::iter::successors(Some(name), |suffix| suffix.split_once('.').map(|(_, parent)| parent));
+        let reserved = self.zones.contains(host)
+            || self.names.contains(host)
+            || name.split('.').any(|label| label == "_acme-challenge")
+            || (!self.delegations.is_empty() && suffixes().any(|suffix| self.delegations.contains(suffix)));
+        if reserved { Err(Refusal::Reserved { host: host.to_owned() }) } else { Ok(()) }
+    }
+}
+
+fn is_within(name: &str, zone: &str) -> bool {
+    name.strip_suffix(zone).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,18 +8,25 @@
 //! ```
 //! What this does not do: build a zone with its serial, parse keys for the TLS acceptor, write anything. Whoever runs it does that with the result.
 
+mod findings;
+mod names;
+mod parsed;
 mod report;
 mod settings;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
+pub use parsed::ParsedCertificates;
 pub use report::{
     CertificateReport, CertificateStatus, DnsReport, HostReport, RefusedClaim, Report, RouteReport, ServicePortReport, ServiceReport, TlsReport,
     TlsStatus,
 };
 pub use settings::{ClassRules, Settings, SettingsError, ZoneSettings};
 
+use gateway::certificates::ParsedCertificate;
+
+use crate::addresses::Allocations;
 use crate::objects::Objects;
 use crate::problem::Problem;
 
@@ -28,13 +35,17 @@ use crate::problem::Problem;
 pub struct Facts {
     /// Certificates, their states and the challenges of the moment.
     pub held: Arc<acme::Held>,
+    /// Addresses that Services hold.
+    pub allocations: Allocations,
+    /// [`Compiled::parsed`] of the last compilation: what is in it need not be parsed again. It has no influence on the result.
+    pub parsed: ParsedCertificates,
     /// The time, for what is expired.
     pub now: SystemTime,
 }
 
 impl Default for Facts {
     fn default() -> Self {
-        Self { held: Arc::default(), now: SystemTime::UNIX_EPOCH }
+        Self { held: Arc::default(), allocations: Allocations::default(), parsed: ParsedCertificates::default(), now: SystemTime::UNIX_EPOCH }
     }
 }
 
@@ -55,6 +66,10 @@ pub struct Compiled {
     pub wanted: acme::WantedSet,
     /// TCP and UDP listeners of Services.
     pub l4: gateway::l4::L4Table,
+    /// Addresses that Services hold from now on. They have to persist before `l4` and `zones` are served.
+    pub allocations: Allocations,
+    /// Certificates that were parsed, for the next compilation.
+    pub parsed: ParsedCertificates,
     /// Findings, sorted, without duplicates.
     pub problems: Vec<Problem>,
     /// The same for people: plain values for status, explanations and the page.
@@ -73,16 +88,14 @@ pub struct ZoneContent {
 }
 
 /// A certificate and the server names it answers for.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ServedCertificate {
-    /// Exact names and `*.` wildcards, lower case, sorted.
+    /// Exact names and `*.` wildcards, lower case, sorted; each one of the certificate's own.
     pub names: Vec<String>,
     /// Which Secret it is from.
     pub source: CertificateSource,
-    /// Leaf and chain, PEM.
-    pub chain_pem: Arc<str>,
-    /// Private key, PEM.
-    pub key_pem: Arc<str>,
+    /// Chain and key.
+    pub certificate: Arc<ParsedCertificate>,
 }
 
 /// Where a certificate is kept.
@@ -92,12 +105,6 @@ pub enum CertificateSource {
     Held(acme::SecretName),
     /// Brought by a tenant in a Secret.
     Tenant(acme::SecretName),
-}
-
-impl std::fmt::Debug for ServedCertificate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ServedCertificate").field("names", &self.names).field("source", &self.source).finish_non_exhaustive()
-    }
 }
 
 /// Compiles everything.

@@ -6,7 +6,10 @@ use std::path::PathBuf;
 
 use dns::{Name, RecordSet, Soa};
 
-use crate::config::Config;
+use crate::addresses::{PoolError, PoolRanges};
+use crate::config::{Config, Zone};
+
+use super::names::{absolute, host_name, wildcard_base};
 
 /// The administrator's part of the input.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -23,6 +26,8 @@ pub struct Settings {
     pub default_issuer: String,
     /// Namespace of the Secrets that ClusterIssuers name.
     pub cluster_resource_namespace: String,
+    /// Pools of addresses for Services.
+    pub pools: PoolRanges,
     /// Whether endpoints may be loopback addresses: only where the objects come from the administrator's own directory.
     pub loopback_endpoints: bool,
 }
@@ -32,6 +37,8 @@ pub struct Settings {
 pub struct ZoneSettings {
     /// The apex: lower case, no trailing dot.
     pub origin: String,
+    /// The same as a DNS name.
+    pub apex: Name,
     /// TTL of hosts, in seconds.
     pub ttl: u32,
     /// When set, hosts get a CNAME to this name.
@@ -73,12 +80,23 @@ pub enum SettingsError {
     /// Two zones have the same name.
     #[error("dns.zones: {0:?} is configured twice")]
     DuplicateZone(String),
+    /// The pools cannot be used.
+    #[error(transparent)]
+    Pools(#[from] PoolError),
+    /// A zone file was not handed over.
+    #[error("{field}: the file {file} was not read")]
+    MissingZoneFile {
+        /// Path of the key in the configuration.
+        field: String,
+        /// The file.
+        file: String,
+    },
     /// A zone file cannot be used.
     #[error("{file}:{line}: {message}")]
     ZoneFile {
         /// The file.
         file: String,
-        /// Line in it, the first is 1; 0 where it is not about a line.
+        /// Line on which the faulty entry starts, from 1.
         line: usize,
         /// What is wrong.
         message: String,
@@ -86,11 +104,56 @@ pub enum SettingsError {
 }
 
 impl Settings {
-    /// The settings of a configuration. `zone_files` holds the text of each zone file that the configuration names.
+    /// The settings of a configuration. `zone_files` holds the text of each zone file that the configuration names, by that path.
     ///
     /// # Errors
     /// Names the key or the line that cannot be used.
-    pub fn from_config(_config: &Config, _zone_files: &BTreeMap<PathBuf, String>) -> Result<Self, SettingsError> {
-        Ok(Self::default())
+    pub fn from_config(config: &Config, zone_files: &BTreeMap<PathBuf, String>) -> Result<Self, SettingsError> {
+        let mut zones: Vec<ZoneSettings> = Vec::new();
+        for (index, zone) in config.dns.zones.iter().enumerate() {
+            let zone = ZoneSettings::read(zone, index, zone_files)?;
+            if zones.iter().any(|other| other.origin == zone.origin) {
+                return Err(SettingsError::DuplicateZone(zone.origin));
+            }
+            zones.push(zone);
+        }
+        Ok(Self {
+            public_addresses: config.gateway.public_addresses.clone(),
+            zones,
+            class: ClassRules {
+                ingress_class: config.gateway.ingress_class.clone(),
+                controller: config.gateway.controller_class.clone(),
+                watch_without_class: config.gateway.watch_ingress_without_class,
+            },
+            platform_issuer: config.certificates.platform_issuer.clone(),
+            default_issuer: config.certificates.default_issuer.clone(),
+            cluster_resource_namespace: config.certificates.cluster_resource_namespace.clone(),
+            pools: PoolRanges::parse(&config.addresses.pools)?,
+            loopback_endpoints: !config.source.manifests.is_empty(),
+        })
+    }
+}
+
+impl ZoneSettings {
+    fn read(zone: &Zone, index: usize, files: &BTreeMap<PathBuf, String>) -> Result<Self, SettingsError> {
+        let field = |key: &str| format!("dns.zones[{index}].{key}");
+        let not_a_name = |key: &str, value: &str| SettingsError::NotAName { field: field(key), value: value.to_owned() };
+        let origin = host_name(&zone.name).ok().filter(|name| wildcard_base(name).is_none()).ok_or_else(|| not_a_name("name", &zone.name))?;
+        let apex = absolute(&origin).ok_or_else(|| not_a_name("name", &zone.name))?;
+        let cname = zone.cname.as_ref().map(|target| {
+            let name = host_name(target).ok().filter(|name| wildcard_base(name).is_none());
+            name.and_then(|name| absolute(&name)).ok_or_else(|| not_a_name("cname", target))
+        });
+        let content = match &zone.file {
+            Some(path) => {
+                let file = path.display().to_string();
+                let missing = || SettingsError::MissingZoneFile { field: field("file"), file: file.clone() };
+                let text = files.get(path).ok_or_else(missing)?;
+                let broken = |error: dns::zonefile::ZoneFileError| SettingsError::ZoneFile { file: file.clone(), line: error.line, message: error.what };
+                dns::zonefile::parse(text, &apex).map_err(broken)?
+            }
+            None => dns::zonefile::ZoneFile::default(),
+        };
+        Ok(Self { origin, apex, ttl: zone.ttl, cname: cname.transpose()?, soa: content.soa, records: content.records })
     }
 }
