@@ -1,21 +1,17 @@
-//! From what was compiled to what the data planes hold: parsed certificates and built zones, of which the unchanged ones are shared with the last pass.
+//! From what was compiled to what the data planes hold: the gateway's snapshot, and built zones, of which the unchanged ones are those of the last pass.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use dns::{EmptyNonTerminals, Zone, ZoneError, ZoneSet};
-use gateway::certificates::{CertificateError, ParsedCertificate};
 use gateway::{CertificateTable, Snapshot};
 
-use crate::compile::{CertificateSource, Compiled, ServedCertificate, ZoneContent};
+use crate::compile::{Compiled, ZoneContent};
 use crate::effects::{Effects, EffectsError};
-use crate::problem::{ObjectRef, Problem, Reason, Severity};
 
-/// What the last pass made.
+/// The zones of the last pass.
 #[derive(Debug, Default)]
-pub struct Assembly {
-    certificates: HashMap<(Arc<str>, Arc<str>), Result<Arc<ParsedCertificate>, CertificateError>>,
-    zones: Vec<(ZoneContent, Arc<Zone>)>,
+pub struct Zones {
+    built: Vec<(ZoneContent, Arc<Zone>)>,
 }
 
 /// A zone cannot be served as it was compiled.
@@ -37,39 +33,23 @@ pub enum AssembleError {
     Zones(#[from] ZoneError),
 }
 
-impl Assembly {
-    /// The snapshot for the gateway, and what is wrong with certificates. Takes the table out of `compiled`.
-    pub fn snapshot(&mut self, generation: u64, compiled: &mut Compiled) -> (Snapshot, Vec<Problem>) {
-        let mut problems = Vec::new();
-        let mut parsed = HashMap::new();
-        let mut entries = Vec::new();
-        for served in &compiled.certificates {
-            let key = (served.chain_pem.clone(), served.key_pem.clone());
-            let certificate = self
-                .certificates
-                .remove(&key)
-                .unwrap_or_else(|| ParsedCertificate::parse(served.chain_pem.as_bytes(), served.key_pem.as_bytes()).map(Arc::new));
-            match &certificate {
-                Ok(certificate) => entries.extend(served.names.iter().map(|name| (name.clone(), certificate.clone()))),
-                Err(error) => problems.push(unusable(served, error)),
-            }
-            parsed.insert(key, certificate);
-        }
-        self.certificates = parsed;
-        let snapshot = Snapshot {
-            generation,
-            table: std::mem::take(&mut compiled.table),
-            certificates: CertificateTable::build(entries, None),
-            challenges: compiled.challenges.clone(),
-        };
-        (snapshot, problems)
+/// The gateway's snapshot. Takes the table and the challenges out of `compiled`.
+pub fn snapshot(generation: u64, compiled: &mut Compiled) -> Snapshot {
+    let entries = compiled.certificates.iter().flat_map(|served| served.names.iter().map(|name| (name.clone(), served.certificate.clone())));
+    Snapshot {
+        generation,
+        certificates: CertificateTable::build(entries, None),
+        table: std::mem::take(&mut compiled.table),
+        challenges: std::mem::take(&mut compiled.challenges),
     }
+}
 
+impl Zones {
     /// The zones, at serials that are persisted. Where one cannot be built the last one stays.
-    pub fn zones(&mut self, contents: &[ZoneContent], effects: &mut Effects, unix_seconds: u32) -> (ZoneSet, Vec<AssembleError>) {
+    pub fn update(&mut self, contents: &[ZoneContent], effects: &mut Effects, unix_seconds: u32) -> (ZoneSet, Vec<AssembleError>) {
         let mut errors = Vec::new();
         let mut built = Vec::new();
-        let mut last = std::mem::take(&mut self.zones);
+        let mut last = std::mem::take(&mut self.built);
         for content in contents {
             let before = last.iter().position(|(_, zone)| *zone.origin() == content.origin).map(|at| last.swap_remove(at));
             match before {
@@ -83,8 +63,8 @@ impl Assembly {
                 },
             }
         }
-        self.zones = built;
-        let set = ZoneSet::new(self.zones.iter().map(|(_, zone)| zone.clone()).collect()).unwrap_or_else(|error| {
+        self.built = built;
+        let set = ZoneSet::new(self.built.iter().map(|(_, zone)| zone.clone()).collect()).unwrap_or_else(|error| {
             errors.push(error.into());
             ZoneSet::default()
         });
@@ -113,19 +93,4 @@ pub fn preview(contents: &[ZoneContent]) -> Result<ZoneSet, ZoneError> {
         Zone::build(content.origin.clone(), &content.soa, 1, &content.records, EmptyNonTerminals::InheritWildcard).map(Arc::new)
     };
     ZoneSet::new(contents.iter().map(build).collect::<Result<_, _>>()?)
-}
-
-fn unusable(served: &ServedCertificate, error: &CertificateError) -> Problem {
-    let (CertificateSource::Held(secret) | CertificateSource::Tenant(secret)) = &served.source;
-    Problem {
-        severity: Severity::Error,
-        object: Some(ObjectRef { kind: "Secret".into(), namespace: Some(secret.namespace.clone()), name: secret.name.clone() }),
-        origin: None,
-        field: "data".into(),
-        reason: Reason::InvalidSecret,
-        message: format!(
-            "{error}; {} are answered with another certificate until the Secret holds a certificate and its key",
-            served.names.join(", ")
-        ),
-    }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::admin::client;
-use crate::assemble::Assembly;
+use crate::assemble;
 use crate::check::{self, Style};
 use crate::cli::{Check, Cli, Command, Demo, Explain, Output, Run, Status};
 use crate::compile::{Compiled, Facts, compile};
@@ -119,11 +119,10 @@ fn offline(paths: &[PathBuf], file: Option<&PathBuf>) -> anyhow::Result<(View, V
     let settings = settings(&config)?;
     let read = source::read(paths)?;
     let mut compiled: Compiled = compile(&read.objects, &settings, &Facts { now: SystemTime::now(), ..Facts::default() });
-    let (snapshot, unusable) = Assembly::default().snapshot(1, &mut compiled);
+    let snapshot = assemble::snapshot(1, &mut compiled);
     let mut problems = read.problems;
     problems.append(&mut compiled.problems);
-    problems.extend(unusable);
-    let zones = crate::assemble::preview(&compiled.zones)?;
+    let zones = assemble::preview(&compiled.zones)?;
     let view = View {
         snapshot: Arc::new(snapshot),
         zones: Arc::new(zones),

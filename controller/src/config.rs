@@ -10,7 +10,7 @@ mod load;
 mod options;
 mod validate;
 
-pub use load::{AddressError, ConfigError, Finding, Overrides, listen_address, complete, load, parse};
+pub use load::{AddressError, ConfigError, Finding, Overrides, complete, listen_address, load, parse};
 pub use options::print;
 pub use validate::validate;
 

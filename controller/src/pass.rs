@@ -6,8 +6,8 @@ use std::time::{Instant, SystemTime};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use crate::assemble::Assembly;
-use crate::compile::{Facts, Settings, compile};
+use crate::assemble::{self, Zones};
+use crate::compile::{Compiled, Facts, ParsedCertificates, Settings, ZoneContent, compile};
 use crate::effects::Effects;
 use crate::metrics::Metrics;
 use crate::object_status;
@@ -46,7 +46,8 @@ pub struct Inputs {
 pub struct Passes {
     settings: Settings,
     effects: Effects,
-    assembly: Assembly,
+    zones: Zones,
+    parsed: ParsedCertificates,
     metrics: Metrics,
     outlets: Outlets,
     generation: u64,
@@ -56,22 +57,22 @@ impl Passes {
     /// Ready for the first pass.
     #[must_use]
     pub fn new(settings: Settings, effects: Effects, metrics: Metrics, outlets: Outlets) -> Self {
-        Self { settings, effects, assembly: Assembly::default(), metrics, outlets, generation: 0 }
+        Self { settings, effects, zones: Zones::default(), parsed: ParsedCertificates::default(), metrics, outlets, generation: 0 }
     }
 
     /// Compiles and delivers. Blocking: it compiles and writes files.
     pub fn run(&mut self, inputs: &Inputs, now: SystemTime) {
         self.generation += 1;
-        let facts = Facts { held: inputs.held.clone(), allocations: self.effects.allocations().clone(), now };
+        let facts =
+            Facts { held: inputs.held.clone(), allocations: self.effects.allocations().clone(), parsed: std::mem::take(&mut self.parsed), now };
         let started = Instant::now();
         let mut compiled = compile(&inputs.read.objects, &self.settings, &facts);
         self.metrics.compiled(started.elapsed());
+        self.parsed = std::mem::take(&mut compiled.parsed);
 
-        let (snapshot, unusable) = self.assembly.snapshot(self.generation, &mut compiled);
-        let snapshot = Arc::new(snapshot);
+        let snapshot = Arc::new(assemble::snapshot(self.generation, &mut compiled));
         self.outlets.gateway.store(snapshot.clone());
-        self.forward(&compiled);
-        let zones = self.zones(&compiled.zones, now);
+        self.serve_addresses(&compiled, now);
         self.outlets.wanted.send_if_modified(|wanted| {
             let changed = **wanted != compiled.wanted;
             if changed {
@@ -82,7 +83,6 @@ impl Passes {
 
         let mut problems = inputs.read.problems.clone();
         problems.append(&mut compiled.problems);
-        problems.extend(unusable);
         problems.extend(inputs.unbound.iter().map(unbound));
         problems.sort();
         problems.dedup();
@@ -91,7 +91,7 @@ impl Passes {
         self.metrics.swapped(self.generation, now);
         let view = View {
             snapshot,
-            zones,
+            zones: self.outlets.dns.load_full(),
             report: compiled.report,
             problems,
             ignored: inputs.read.objects.others.clone(),
@@ -107,34 +107,30 @@ impl Passes {
         });
     }
 
-    /// An address is forwarded only once its allocation is on disk.
-    fn forward(&mut self, compiled: &crate::compile::Compiled) {
-        match self.effects.allocate(&compiled.allocations) {
-            Ok(()) => self.outlets.l4.send_if_modified(|table| {
-                let changed = **table != compiled.l4;
-                if changed {
-                    *table = Arc::new(compiled.l4.clone());
-                }
-                changed
-            }),
-            Err(error) => {
-                tracing::error!(%error, "addresses cannot be allocated; those that are held go on");
-                false
+    /// Forwards and names addresses, once their allocation is on disk.
+    fn serve_addresses(&mut self, compiled: &Compiled, now: SystemTime) {
+        if let Err(error) = self.effects.allocate(&compiled.allocations) {
+            tracing::error!(%error, "addresses cannot be allocated; what was served goes on");
+            return;
+        }
+        self.outlets.l4.send_if_modified(|table| {
+            let changed = **table != compiled.l4;
+            if changed {
+                *table = Arc::new(compiled.l4.clone());
             }
-        };
+            changed
+        });
+        self.serve_zones(&compiled.zones, now);
     }
 
-    fn zones(&mut self, contents: &[crate::compile::ZoneContent], now: SystemTime) -> Arc<dns::ZoneSet> {
+    fn serve_zones(&mut self, contents: &[ZoneContent], now: SystemTime) {
         let seconds = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        // Serials are 32 bits wide and wrap (RFC 1982), as the low bits of the time do.
-        #[allow(clippy::cast_possible_truncation, reason = "the low bits are wanted")]
-        let (zones, errors) = self.assembly.zones(contents, &mut self.effects, seconds as u32);
+        #[allow(clippy::cast_possible_truncation, reason = "serials are 32 bits wide and wrap, as the low bits of the time do")]
+        let (zones, errors) = self.zones.update(contents, &mut self.effects, seconds as u32);
         for error in errors {
             tracing::error!(%error, "a zone cannot be served as asked");
         }
-        let zones = Arc::new(zones);
-        self.outlets.dns.store(zones.clone());
-        zones
+        self.outlets.dns.store(Arc::new(zones));
     }
 
     fn publish(&mut self, view: View) {

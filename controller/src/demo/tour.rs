@@ -26,7 +26,13 @@ pub fn render(addresses: &Addresses, platform: &Platform, examples: &Path) -> St
     text
 }
 
-fn steps(http: Option<&SocketAddr>, https: Option<&SocketAddr>, dns: Option<&SocketAddr>, trust: &str, examples: &Path) -> Vec<(&'static str, String)> {
+fn steps(
+    http: Option<&SocketAddr>,
+    https: Option<&SocketAddr>,
+    dns: Option<&SocketAddr>,
+    trust: &str,
+    examples: &Path,
+) -> Vec<(&'static str, String)> {
     let mut steps = Vec::new();
     if let Some(dns) = dns {
         let dig = format!("dig +noall +answer @{} -p {}", dns.ip(), dns.port());
@@ -53,7 +59,10 @@ fn steps(http: Option<&SocketAddr>, https: Option<&SocketAddr>, dns: Option<&Soc
     if let Some(http) = http {
         steps.push(("Plain HTTP is sent to HTTPS (308):", format!("curl -sI --connect-to hello.{ZONE}::{http} http://hello.{ZONE}/page")));
     }
-    steps.push(("TCP and UDP on the Service's address (the app sends back what it gets):", "echo hello | nc -N 127.0.10.0 5432; echo hello | nc -u -w1 127.0.10.0 9125".into()));
+    steps.push((
+        "TCP and UDP on the Service's address (the app sends back what it gets):",
+        "echo hello | nc -N 127.0.10.0 5432; echo hello | nc -u -w1 127.0.10.0 9125".into(),
+    ));
     steps.push(("What a tenant is told about mistakes:", format!("vrata check {}", examples.display())));
     steps.push(("Which object decides, and why:", format!("vrata explain https://hello.{ZONE}/login")));
     steps
