@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,30 +37,35 @@ pub(crate) struct Port {
 }
 
 impl<P: HttpServerApp + Send + Sync + 'static> Edge<P> {
-    /// Accepts until `stop`, then closes the socket and returns the connections that are still open. While all slots are taken nothing is accepted: the
-    /// kernel's backlog holds new clients.
+    /// Accepts until `stop`, then closes the socket and returns the connections that are still open. While all slots are taken one client is accepted
+    /// and waits; the kernel's backlog holds the others.
     pub(crate) async fn accept(self: Arc<Self>, port: Port, stop: CancellationToken) -> JoinSet<()> {
         let mut connections = JoinSet::new();
+        let mut next = pin!(self.next(&port));
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return connections,
                 Some(ended) = connections.join_next() => log_panic(ended),
-                accepted = self.next(&port) => self.clone().start(port.kind, accepted, &mut connections),
+                accepted = &mut next => {
+                    Arc::clone(&self).start(port.kind, accepted, &mut connections);
+                    next.set(self.next(&port));
+                }
             }
         }
     }
 
-    /// Waits for a slot and a client. Dropping it loses neither.
+    /// Waits for a client and then for a slot, so that a listener without clients takes none.
     async fn next(&self, port: &Port) -> Accepted {
         loop {
-            let slot = Arc::clone(&self.slots).acquire_owned().await.expect("the semaphore is never closed");
             match port.listener.accept().await {
-                Ok((tcp, peer)) => return Accepted { slot, tcp, peer },
+                Ok((tcp, peer)) => {
+                    let slot = Arc::clone(&self.slots).acquire_owned().await.expect("the semaphore is never closed");
+                    return Accepted { slot, tcp, peer };
+                }
                 Err(error) => {
                     self.metrics.accept_failed(port.kind);
                     tracing::warn!(%error, "cannot accept a connection");
-                    drop(slot);
                     if is_exhausted(&error) {
                         tokio::time::sleep(EXHAUSTED_PAUSE).await;
                     }

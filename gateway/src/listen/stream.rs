@@ -2,11 +2,12 @@
 
 use std::future::Future;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use pingora_core::protocols::l4::socket::SocketAddr as PingoraAddress;
@@ -16,9 +17,9 @@ use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID, UniqueIDType,
 };
 use pingora_http::ResponseHeader;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
 
 use super::progress::{Progress, Protocol};
@@ -115,6 +116,9 @@ pub(super) struct GwStream {
     progress: Progress,
     read_timer: Timer,
     write_timer: Timer,
+    linger: Option<Linger>,
+    /// The client was given up: nothing more is waited for.
+    given_up: bool,
     limits: Limits,
     tls: Option<Arc<SslDigest>>,
     socket: Arc<SocketDigest>,
@@ -138,6 +142,8 @@ impl GwStream {
             progress: Progress::new(limits, protocol, Instant::now()),
             read_timer: Timer::default(),
             write_timer: Timer::default(),
+            linger: None,
+            given_up: false,
             limits,
             tls,
             socket: Arc::new(socket),
@@ -192,12 +198,35 @@ impl GwStream {
     }
 
     /// Discards what the client still sends until it closes, so that the kernel does not answer it with a reset that destroys our answer on its way.
-    async fn linger(&mut self) {
-        let end = Instant::now() + self.limits.linger;
-        let gap = self.limits.linger_gap;
-        let tcp = self.transport.tcp_mut();
-        let mut scratch = vec![0; IDLE_BUFFER];
-        while let Ok(Ok(1..)) = timeout_at(end.min(Instant::now() + gap), tcp.read(&mut scratch)).await {}
+    fn poll_linger(&mut self, linger: Linger, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut scratch = [MaybeUninit::uninit(); IDLE_BUFFER];
+        let mut deadline = linger.deadline(self.limits.linger_gap);
+        while Instant::now() < deadline {
+            let mut buffer = ReadBuf::uninit(&mut scratch);
+            match Pin::new(self.transport.tcp_mut()).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    let linger = Linger { last: Instant::now(), ..linger };
+                    deadline = linger.deadline(self.limits.linger_gap);
+                    self.linger = Some(linger);
+                }
+                Poll::Ready(_) => break,
+                Poll::Pending => return self.read_timer.poll_elapsed(deadline, cx).map(Ok),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The end of a connection whose answer is sent.
+#[derive(Debug, Clone, Copy)]
+struct Linger {
+    end: Instant,
+    last: Instant,
+}
+
+impl Linger {
+    fn deadline(self, gap: Duration) -> Instant {
+        self.end.min(self.last + gap)
     }
 }
 
@@ -206,18 +235,17 @@ impl AsyncRead for GwStream {
         let this = self.get_mut();
         let filled = buffer.filled().len();
         let deadline = this.progress.read_deadline();
-        match this.transport.poll_read(cx, buffer) {
+        let result = match this.transport.poll_read(cx, buffer) {
             Poll::Ready(Ok(())) => {
                 let now = Instant::now();
-                if now >= deadline {
-                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-                }
                 this.progress.read(&buffer.filled()[filled..], now);
-                Poll::Ready(Ok(()))
+                if now < deadline { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
             }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => this.read_timer.poll_elapsed(deadline, cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
-        }
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Pending => Err(ready!(this.read_timer.poll_elapsed(deadline, cx).map(|()| io::ErrorKind::TimedOut.into()))),
+        };
+        this.given_up |= result.is_err();
+        Poll::Ready(result)
     }
 }
 
@@ -245,10 +273,19 @@ impl AsyncWrite for GwStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if let Some(linger) = this.linger {
+            return this.poll_linger(linger, cx);
+        }
         ready!(this.poll_drain(cx))?;
         match this.transport.poll_shutdown(cx) {
             Poll::Pending => this.poll_stalled(cx).map(Err),
-            ready => ready,
+            Poll::Ready(result) if result.is_err() || this.given_up => Poll::Ready(result),
+            Poll::Ready(_) => {
+                let now = Instant::now();
+                let linger = Linger { end: now + this.limits.linger, last: now };
+                this.linger = Some(linger);
+                this.poll_linger(linger, cx)
+            }
         }
     }
 }
@@ -267,9 +304,8 @@ impl Drop for GwStream {
 #[async_trait]
 impl Shutdown for GwStream {
     async fn shutdown(&mut self) {
-        if AsyncWriteExt::shutdown(self).await.is_ok() {
-            self.linger().await;
-        }
+        // Whether the client heard it makes no difference any more.
+        let _ = AsyncWriteExt::shutdown(self).await;
     }
 }
 

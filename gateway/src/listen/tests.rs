@@ -128,7 +128,7 @@ impl Running {
         let families = self.registry.gather();
         let metrics = families.iter().filter(|family| family.name() == name).flat_map(|family| family.get_metric());
         let wanted = metrics.filter(|metric| metric.get_label().iter().map(|label| label.value()).eq(labels.iter().copied()));
-        wanted.map(|metric| metric.get_counter().value() + metric.get_gauge().value()).sum()
+        wanted.map(|metric| metric.get_counter().get_value() + metric.get_gauge().get_value()).sum()
     }
 
     async fn wait_for_metric(&self, name: &str, labels: &[&str], value: f64) {

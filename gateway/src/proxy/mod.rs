@@ -8,6 +8,7 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_proxy::{ProxyHttp, Session};
 
+use crate::listen::conn_info;
 use crate::{Options, Snapshot};
 
 /// The filters of the gateway.
@@ -27,5 +28,10 @@ impl ProxyHttp for App {
 
     async fn upstream_peer(&self, _session: &mut Session, (): &mut ()) -> Result<Box<HttpPeer>> {
         Err(Error::new(ErrorType::HTTPStatus(404)))
+    }
+
+    async fn logging(&self, session: &mut Session, _error: Option<&Error>, (): &mut ()) {
+        let server_name = conn_info(session).and_then(|connection| connection.tls.as_ref()?.server_name.as_deref());
+        tracing::debug!(server_name, "no route");
     }
 }
