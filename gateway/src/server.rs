@@ -59,7 +59,8 @@ impl Gateway {
     /// An address is taken or not allowed, the registry has these metrics already, or there is no randomness to make keys of.
     pub fn bind(options: Options, snapshots: Arc<ArcSwap<Snapshot>>, registry: &prometheus::Registry) -> Result<Self, BindError> {
         let app = App::new(&options, Arc::clone(&snapshots), registry)?;
-        Server::bind(&options, snapshots, registry, proxy(app, &options.limits)).map(Self)
+        let proxy = proxy(app, &options.limits);
+        Server::bind(options, snapshots, registry, proxy).map(Self)
     }
 
     /// Where it listens.
@@ -119,10 +120,11 @@ pub(crate) struct Server<P> {
 }
 
 impl<P: HttpServerApp + Send + Sync + 'static> Server<P> {
-    pub(crate) fn bind(options: &Options, snapshots: Arc<ArcSwap<Snapshot>>, registry: &prometheus::Registry, proxy: P) -> Result<Self, BindError> {
+    pub(crate) fn bind(options: Options, snapshots: Arc<ArcSwap<Snapshot>>, registry: &prometheus::Registry, proxy: P) -> Result<Self, BindError> {
         let fallback = ParsedCertificate::self_signed_default(&rcgen::KeyPair::generate()?)?;
-        let addresses = options.http.iter().map(|address| (Kind::Http, *address)).chain(options.https.iter().map(|address| (Kind::Https, *address)));
-        let listeners = addresses.map(|(kind, address)| {
+        let http = options.http.into_iter().map(|address| (Kind::Http, address));
+        let https = options.https.into_iter().map(|address| (Kind::Https, address));
+        let listeners = http.chain(https).map(|(kind, address)| {
             let failed = |source| BindError::Listen { address, source };
             let listener = bind(address).map_err(failed)?;
             let local = listener.local_addr().map_err(failed)?;

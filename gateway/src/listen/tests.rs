@@ -97,7 +97,7 @@ fn limited(limits: Limits) -> Options {
 fn bind(options: &Options, snapshot: Snapshot) -> Result<(Server<HttpProxy<Local>>, Running), BindError> {
     let snapshots = Arc::new(ArcSwap::from_pointee(snapshot));
     let (registry, release) = (Registry::new(), Arc::new(Semaphore::new(0)));
-    let server = Server::bind(options, Arc::clone(&snapshots), &registry, proxy(Local { release: Arc::clone(&release) }, &options.limits))?;
+    let server = Server::bind(options.clone(), Arc::clone(&snapshots), &registry, proxy(Local { release: Arc::clone(&release) }, &options.limits))?;
     let (addresses, stop) = (server.local_addresses(), CancellationToken::new());
     Ok((server, Running { addresses, snapshots, registry, release, stop, task: tokio::spawn(async {}) }))
 }
