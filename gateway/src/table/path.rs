@@ -147,8 +147,23 @@ mod tests {
     #[test]
     fn dot_segments_are_refused_in_every_spelling() {
         for path in [
-            "/.", "/..", "/./a", "/../a", "/a/..", "/a/../b", "/%2e%2E/a", "/.%2e/a", "/a/..;/b", "/a/..;x=1/b", "/a/.;/b", "/a%2f..%2fb", "/a%5c..%5cb",
-            "/a\\..\\b", "/a/%2e%2e%3bx/b", "/a/..%2f", "//..//",
+            "/.",
+            "/..",
+            "/./a",
+            "/../a",
+            "/a/..",
+            "/a/../b",
+            "/%2e%2E/a",
+            "/.%2e/a",
+            "/a/..;/b",
+            "/a/..;x=1/b",
+            "/a/.;/b",
+            "/a%2f..%2fb",
+            "/a%5c..%5cb",
+            "/a\\..\\b",
+            "/a/%2e%2e%3bx/b",
+            "/a/..%2f",
+            "//..//",
         ] {
             assert_eq!(check(path), Err(AmbiguousPath::DotSegment), "{path}");
         }
@@ -157,8 +172,23 @@ mod tests {
     #[test]
     fn ordinary_paths_are_accepted() {
         for path in [
-            "/", "//", "/a", "/a/", "/.well-known/acme-challenge/x", "/...", "/..a", "/a..", "/a..b/", "/.a/", "/projects/group%2Fproject", "/x;v=1/y",
-            "/caf%C3%A9", "/%252e%252e/a", "/a/b.;c", "/;..", "/proxy/https://example.org/",
+            "/",
+            "//",
+            "/a",
+            "/a/",
+            "/.well-known/acme-challenge/x",
+            "/...",
+            "/..a",
+            "/a..",
+            "/a..b/",
+            "/.a/",
+            "/projects/group%2Fproject",
+            "/x;v=1/y",
+            "/caf%C3%A9",
+            "/%252e%252e/a",
+            "/a/b.;c",
+            "/;..",
+            "/proxy/https://example.org/",
         ] {
             assert_eq!(check(path), Ok(()), "{path}");
         }
