@@ -24,4 +24,7 @@ mod runtime;
 mod sources;
 mod verified;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use app::App;

@@ -1,0 +1,14 @@
+//! Requests through the whole data plane against real backends on loopback.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod client;
+mod front;
+mod upstream;
+
+mod balancing;
+mod http2;
+mod local;
+mod observed;
+mod passing;
+mod streaming;
+mod tunnel;
