@@ -41,9 +41,17 @@ pub fn allocate(pools: &PoolRanges, held: &Allocations, claims: &[Claim]) -> Out
             case.keep(pools, &mut ledger);
         }
     }
+    for case in &mut cases {
+        // Whether it is refused, and by whom, is asked below, when everybody has had their turn: so a second pass says the same.
+        let _ = case.serve(pools, &mut ledger);
+    }
     let mut outcome = Outcome::default();
-    for case in cases {
-        case.conclude(pools, &mut ledger, &mut outcome);
+    for mut case in cases {
+        if let Err(refusal) = case.serve(pools, &mut ledger) {
+            outcome.refusals.insert(case.asker.claim.service.clone(), refusal);
+        }
+        let service = case.asker.claim.service.clone();
+        outcome.allocations.services.extend(case.allocation(pools).map(|allocation| (service, allocation)));
     }
     outcome
 }
@@ -122,29 +130,25 @@ impl<'a> Case<'a> {
         required && pools.containing(address).is_none_or(|pool| pools.ranges(pool, other).next().is_none())
     }
 
-    fn conclude(mut self, pools: &PoolRanges, ledger: &mut Ledger<'a>, outcome: &mut Outcome) {
-        let added = match &self.plan {
-            Ok(plan) => complete(pools, ledger, self.asker, plan, &self.addresses),
-            Err(refusal) => Err(refusal.clone()),
-        };
-        match added {
-            Ok(added) => {
-                added.iter().for_each(|address| ledger.take(self.asker, *address));
-                self.addresses.extend(added);
-            }
-            Err(refusal) => _ = outcome.refusals.insert(self.asker.claim.service.clone(), refusal),
-        }
-        let Some(pool) = self.addresses.first().and_then(|address| pools.pool_of(*address)) else { return };
+    /// Adds what is lacking.
+    fn serve(&mut self, pools: &PoolRanges, ledger: &mut Ledger<'a>) -> Result<(), Refusal> {
+        let plan = self.plan.as_ref().map_err(Clone::clone)?;
+        let added = complete(pools, ledger, self.asker, plan, &self.addresses)?;
+        added.iter().for_each(|address| ledger.take(self.asker, *address));
+        self.addresses.extend(added);
+        Ok(())
+    }
+
+    fn allocation(mut self, pools: &PoolRanges) -> Option<Allocation> {
+        let pool = self.addresses.first().and_then(|address| pools.pool_of(*address))?.to_owned();
         let claim = self.asker.claim;
         if let Families::PreferDual(first) | Families::RequireDual(first) = claim.families {
             self.addresses.sort_by_key(|address| Family::of(*address) != first);
         }
-        let allocation = Allocation {
-            addresses: self.addresses,
-            pool: pool.to_owned(),
-            ports: claim.ports.clone(),
-            sharing_key: self.asker.key.map(str::to_owned),
-        };
-        outcome.allocations.services.insert(claim.service.clone(), allocation);
+        let sharing_key = self.asker.key.map(str::to_owned);
+        Some(Allocation { addresses: self.addresses, pool, ports: claim.ports.clone(), sharing_key })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,7 +61,9 @@ impl<'a> Ledger<'a> {
 
     /// What keeps the asker from the address. Other namespaces learn the holder's name and nothing else.
     pub(super) fn obstacle(&self, asker: Asker<'_>, address: IpAddr) -> Option<Obstacle<'a>> {
-        self.holders.get(&address)?.iter().find_map(|holder| obstacle_between(asker, *holder))
+        let others = self.holders.get(&address)?.iter();
+        let obstacles = others.filter_map(|holder| Some((&holder.claim.service, obstacle_between(asker, *holder)?)));
+        obstacles.min_by_key(|(holder, _)| *holder).map(|(_, obstacle)| obstacle)
     }
 
     /// Addresses of the asker's sharing key that it may join, the lowest first.

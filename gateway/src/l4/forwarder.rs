@@ -119,12 +119,13 @@ impl Forwarder {
     pub async fn shutdown(&self, deadline: Instant) {
         let shared = &self.inner.shared;
         let mut state = self.inner.state.lock().await;
-        *state =
-            State { shut_down: true, labelled: std::mem::take(&mut state.labelled), running: std::mem::take(&mut state.running), ..State::default() };
+        state.shut_down = true;
+        state.retry = None;
         for (_, running) in std::mem::take(&mut state.running) {
             running.stop().await;
         }
         self.inner.publish(&mut state, Vec::new());
+        drop(state);
         shared.tasks.close();
         if timeout_at(deadline, shared.tasks.wait()).await.is_err() {
             shared.abort.cancel();

@@ -8,7 +8,7 @@ use crate::problem::ObjectRef;
 
 use super::*;
 
-fn read_for(class: Option<&str>, annotations: Value, mut spec: Value) -> Option<Reading> {
+fn read_for(class: Option<&str>, annotations: &Value, mut spec: Value) -> Option<Reading> {
     spec.as_object_mut().unwrap().entry("type").or_insert_with(|| "LoadBalancer".into());
     let object: Service = serde_json::from_value(json!({"metadata": {"annotations": annotations}, "spec": spec})).unwrap();
     let reference = ObjectRef { kind: "Service".into(), namespace: Some("team".into()), name: "app".into() };
@@ -17,7 +17,7 @@ fn read_for(class: Option<&str>, annotations: Value, mut spec: Value) -> Option<
 }
 
 fn read(annotations: Value, spec: Value) -> Reading {
-    read_for(None, annotations, spec).unwrap()
+    read_for(None, &annotations, spec).unwrap()
 }
 
 /// The request in short: pool, addresses, key.
@@ -185,6 +185,6 @@ fn only_our_services_are_read() {
         (Some("example.org/x"), json!({}), false),
     ];
     for (class, spec, expected) in table {
-        assert_eq!(read_for(class, json!({}), spec.clone()).is_some(), expected, "{class:?} {spec}");
+        assert_eq!(read_for(class, &json!({}), spec.clone()).is_some(), expected, "{class:?} {spec}");
     }
 }
