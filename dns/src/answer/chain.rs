@@ -5,7 +5,7 @@ use super::writer::{Full, Section, Writer, pointer};
 use crate::name::WireName;
 use crate::query::{HEADER, Question};
 use crate::wire::{self, A, AAAA, ANY, CNAME, DS, FIXED, NS, NSEC, RRSIG};
-use crate::zone::{APEX, Found, Node, NodeId, Set, Zone};
+use crate::zone::{Found, Node, Set, Zone};
 
 /// Most aliases followed for one question.
 pub(crate) const MAX_ALIASES: usize = 8;
@@ -30,15 +30,15 @@ struct Chain<'z> {
     record_type: u16,
     /// Pointer to the zone's origin, which ends the question's name.
     origin: u16,
-    /// The aliases that were written.
-    aliases: [NodeId; MAX_ALIASES],
+    /// Hashes of the names whose aliases were written; a name that comes back is a loop.
+    aliases: [u64; MAX_ALIASES],
     followed: usize,
 }
 
 /// Writes answer, authority and additional; the code is that of the chain's last name (RFC 6604 section 3).
 pub(super) fn respond(zone: &Zone, question: &Question, reply: &mut Writer<'_>) -> u16 {
     let origin = pointer(HEADER + question.name.start_of_last(zone.origin_wire().labels()));
-    let mut chain = Chain { zone, record_type: question.record_type, origin, aliases: [APEX; MAX_ALIASES], followed: 0 };
+    let mut chain = Chain { zone, record_type: question.record_type, origin, aliases: [0; MAX_ALIASES], followed: 0 };
     let mut current = Current { name: question.name, at: HEADER };
     loop {
         match chain.step(&current, reply) {
@@ -54,8 +54,7 @@ pub(super) fn respond(zone: &Zone, question: &Question, reply: &mut Writer<'_>) 
 
 impl Chain<'_> {
     fn step(&mut self, current: &Current, reply: &mut Writer<'_>) -> Result<Next, Full> {
-        let found = self.zone.find(&current.name);
-        let id = match found {
+        let id = match self.zone.find(&current.name) {
             Found::Cut { node, exact } if !(exact && self.record_type == DS) => {
                 return self.refer(self.zone.node(node), current, reply).map(|()| Next::Done(code::NOERROR));
             }
@@ -71,7 +70,7 @@ impl Chain<'_> {
             && set.record_type == CNAME
             && !matches!(self.record_type, CNAME | RRSIG | NSEC | ANY)
         {
-            return self.follow((id, matches!(found, Found::Wildcard { .. })), set, current, reply);
+            return self.follow(set, current, reply);
         }
         match choose(self.zone, sets, self.record_type) {
             Some(set) => {
@@ -84,19 +83,19 @@ impl Chain<'_> {
     }
 
     /// Writes an alias; goes on with its target unless that leaves the zone, the chain is long enough, or it is a loop.
-    fn follow(&mut self, (id, is_synthesised): (NodeId, bool), set: &Set, current: &Current, reply: &mut Writer<'_>) -> Result<Next, Full> {
+    fn follow(&mut self, set: &Set, current: &Current, reply: &mut Writer<'_>) -> Result<Next, Full> {
         let end = Ok(Next::Done(code::NOERROR));
-        if self.followed == MAX_ALIASES || self.aliases[..self.followed].contains(&id) {
+        let hash = self.zone.hash(current.name.bytes());
+        if self.followed == MAX_ALIASES || self.aliases[..self.followed].contains(&hash) {
             return end;
         }
-        // A wildcard may stand for several names of a chain; coming back to one of those is caught below.
-        self.aliases[self.followed] = if is_synthesised { APEX } else { id };
+        self.aliases[self.followed] = hash;
         self.followed += 1;
         let at = reply.position() + FIXED;
         reply.set(Section::Answer, self.zone, set, pointer(current.at), self.origin)?;
         let target = wire::rdatas(self.zone.wire(set)).next().and_then(|rdata| wire::name_in(rdata, 0, self.zone.origin_wire()));
         match target {
-            Some(name) if name.bytes() != current.name.bytes() && self.zone.encloses(&name) => Ok(Next::Follow(Current { name, at })),
+            Some(name) if self.zone.encloses(&name) => Ok(Next::Follow(Current { name, at })),
             _ => end,
         }
     }

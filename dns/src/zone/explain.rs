@@ -65,23 +65,23 @@ impl Zone {
     #[must_use]
     pub fn lookup_explained(&self, name: &Name, record_type: RecordType) -> Explanation {
         let mut explanation = Explanation::default();
-        let mut seen: Vec<NodeId> = Vec::new();
+        let mut seen: Vec<Name> = Vec::new();
         let mut name = name.clone();
-        while let Some((alias, target)) = self.explain_one(&name, record_type, &mut explanation) {
-            if seen.len() == MAX_ALIASES || seen.contains(&alias) {
+        while let Some(target) = self.explain_one(&name, record_type, &mut explanation) {
+            if seen.len() == MAX_ALIASES || seen.contains(&name) {
                 explanation.records.pop();
                 explanation.steps.push(Step::ChainEnds(name));
                 break;
             }
-            seen.push(alias);
+            seen.push(name.clone());
             explanation.steps.push(Step::Alias { name, target: target.clone() });
             name = target;
         }
         explanation
     }
 
-    /// Explains one name; the node and the target if it is an alias.
-    fn explain_one(&self, name: &Name, record_type: RecordType, explanation: &mut Explanation) -> Option<(NodeId, Name)> {
+    /// Explains one name; its target if it is an alias.
+    fn explain_one(&self, name: &Name, record_type: RecordType, explanation: &mut Explanation) -> Option<Name> {
         let steps = &mut explanation.steps;
         let wire = WireName::of(name);
         if !self.encloses(&wire) {
@@ -107,7 +107,7 @@ impl Zone {
         self.explain_node(id, name, record_type, explanation)
     }
 
-    fn explain_node(&self, id: NodeId, name: &Name, record_type: RecordType, explanation: &mut Explanation) -> Option<(NodeId, Name)> {
+    fn explain_node(&self, id: NodeId, name: &Name, record_type: RecordType, explanation: &mut Explanation) -> Option<Name> {
         let node = self.node(id);
         let wanted = self.set(node, record_type.into());
         let alias = self.set(node, CNAME).filter(|_| wanted.is_none());
@@ -116,7 +116,7 @@ impl Zone {
         }
         if alias.is_some() {
             return explanation.records.last().and_then(|set| set.data.first()).and_then(|data| match data {
-                RData::CNAME(target) => Some((id, target.0.clone())),
+                RData::CNAME(target) => Some(target.0.clone()),
                 _ => None,
             });
         }

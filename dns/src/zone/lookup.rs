@@ -43,7 +43,8 @@ impl Zone {
         self.table.find(self.hash(name), |&id| self.name(self.node(id)) == name).copied()
     }
 
-    pub(super) fn hash(&self, name: &[u8]) -> u64 {
+    /// The zone's own hash of a lower-cased name.
+    pub(crate) fn hash(&self, name: &[u8]) -> u64 {
         std::hash::BuildHasher::hash_one(&self.hasher, name)
     }
 

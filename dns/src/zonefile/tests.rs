@@ -60,7 +60,7 @@ w   HTTPS 1 . alpn=h2
             "_s._tcp.sub.example.org. 3600 SRV 1 2 443 x.sub.example.org.",
         ]
     );
-    let types: Vec<u16> = file.records[7..].iter().map(|set| set.record_type().unwrap().into()).collect();
+    let types: Vec<u16> = file.records[6..].iter().map(|set| set.record_type().unwrap().into()).collect();
     assert_eq!(types, [33, 65280, 1, 43, 257, 65]);
 }
 

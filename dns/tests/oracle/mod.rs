@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use hickory_proto::op::Message;
 
 /// A running server, killed when dropped.
-pub struct Oracle {
-    pub name: &'static str,
+pub(crate) struct Oracle {
+    pub(crate) name: &'static str,
     child: Child,
     socket: UdpSocket,
     _directory: tempfile::TempDir,
@@ -26,7 +26,7 @@ impl Drop for Oracle {
 
 impl Oracle {
     /// NSD with the zones of `tests/zones`.
-    pub fn nsd(zones: &[&str]) -> Self {
+    pub(crate) fn nsd(zones: &[&str]) -> Self {
         Self::start("nsd", "nsd", zones, |directory, port| {
             let mut config = format!(
                 "server:\n ip-address: 127.0.0.1@{port}\n username: \"\"\n chroot: \"\"\n zonesdir: \"{directory}\"\n database: \"\"\n \
@@ -43,7 +43,7 @@ impl Oracle {
     }
 
     /// Knot DNS with the zones of `tests/zones`.
-    pub fn knot(zones: &[&str]) -> Self {
+    pub(crate) fn knot(zones: &[&str]) -> Self {
         Self::start("Knot", "knotd", zones, |directory, port| {
             let mut config = format!(
                 "server:\n  listen: 127.0.0.1@{port}\n  rundir: {directory}\n  udp-workers: 1\n  tcp-workers: 1\n  background-workers: 1\n  \
@@ -102,7 +102,7 @@ impl Oracle {
     }
 
     /// The reply; a lost datagram is asked for again.
-    pub fn ask(&self, query: &[u8]) -> Seen {
+    pub(crate) fn ask(&self, query: &[u8]) -> Seen {
         let reply = (0..3).find_map(|_| self.try_ask(query));
         Seen::read(&reply.unwrap_or_else(|| panic!("{} does not answer {query:02x?}", self.name)))
     }
@@ -110,23 +110,23 @@ impl Oracle {
 
 /// What a client sees of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    pub code: u16,
-    pub authoritative: bool,
-    pub truncated: bool,
+pub(crate) struct Seen {
+    pub(crate) code: u16,
+    pub(crate) authoritative: bool,
+    pub(crate) truncated: bool,
     /// Opcode, RD, RA, AD, CD.
-    pub flags: (u8, bool, bool, bool, bool),
-    pub question: Vec<u8>,
-    pub answer: BTreeSet<String>,
-    pub authority: BTreeSet<String>,
-    pub additional: BTreeSet<String>,
+    pub(crate) flags: (u8, bool, bool, bool, bool),
+    pub(crate) question: Vec<u8>,
+    pub(crate) answer: BTreeSet<String>,
+    pub(crate) authority: BTreeSet<String>,
+    pub(crate) additional: BTreeSet<String>,
     /// Version and DO.
-    pub edns: Option<(u8, bool)>,
+    pub(crate) edns: Option<(u8, bool)>,
 }
 
 impl Seen {
     /// Reads a reply that has to be well formed. Sections of a truncated reply are left out: nothing may be concluded from them.
-    pub fn read(reply: &[u8]) -> Self {
+    pub(crate) fn read(reply: &[u8]) -> Self {
         let message = Message::from_vec(reply).unwrap_or_else(|error| panic!("{error}: {reply:02x?}"));
         let truncated = reply[2] & 2 != 0;
         let lines = |records: &[hickory_proto::rr::Record]| {
