@@ -97,18 +97,20 @@ async fn restored(url: String, record: &AccountRecord, session: &Session) -> Res
 
 async fn registered(record: &AccountRecord, session: &Session) -> Result<Account, AttemptFailure> {
     let key = key(record)?;
-    let register = async || {
-        let pair = (Key::from_pkcs8_der(key.clone_key())?, PrivateKeyDer::Pkcs8(key.clone_key()));
-        Account::builder_with_http(Box::new(session.clone())).create_from_key(pair, record.server.clone()).await
-    };
-    let (account, _) = patiently(register).await.map_err(|error| of_account("new account", &error, session))?;
-    Ok(account)
+    let registered = patiently!(register(&key, &record.server, session));
+    registered.map_err(|error| of_account("new account", &error, session))
+}
+
+async fn register(key: &PrivatePkcs8KeyDer<'static>, server: &str, session: &Session) -> Result<Account, instant_acme::Error> {
+    let pair = (Key::from_pkcs8_der(key.clone_key())?, PrivateKeyDer::Pkcs8(key.clone_key()));
+    let builder = Account::builder_with_http(Box::new(session.clone()));
+    builder.create_from_key(pair, server.to_owned()).await.map(|(account, _)| account)
 }
 
 async fn announce(account: &Account, acme: &AcmeIssuer, session: &Session) -> Result<(), AttemptFailure> {
     let contact = format!("mailto:{}", acme.email);
     let contacts: &[&str] = if acme.email.is_empty() { &[] } else { &[&contact] };
-    let updated = patiently(async || account.update_contacts(contacts).await).await;
+    let updated = patiently!(account.update_contacts(contacts));
     updated.map_err(|error| of_account("contact of the account", &error, session))
 }
 

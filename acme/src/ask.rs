@@ -10,16 +10,35 @@ const MOST_NONCES: usize = 60;
 
 const BAD_NONCE: &str = "urn:ietf:params:acme:error:badNonce";
 
-/// Makes a call, again when the CA refuses the nonce: another try with a fresh one is what it asks for.
-pub(crate) async fn patiently<T>(mut call: impl AsyncFnMut() -> Result<T, Error>) -> Result<T, Error> {
-    for _ in 1..MOST_NONCES {
-        match call().await {
-            Err(Error::Api(problem)) if problem.r#type.as_deref() == Some(BAD_NONCE) => {}
-            other => return other,
-        }
-    }
-    call().await
+/// How often nonces were refused in one call.
+#[derive(Default)]
+pub(crate) struct Patience {
+    refused: usize,
 }
+
+impl Patience {
+    /// Whether the call is to be made again: another try with a fresh nonce is what a CA that refuses one asks for.
+    pub(crate) fn again(&mut self, error: &Error) -> bool {
+        let bad_nonce = matches!(error, Error::Api(problem) if problem.r#type.as_deref() == Some(BAD_NONCE));
+        self.refused += usize::from(bad_nonce);
+        bad_nonce && self.refused < MOST_NONCES
+    }
+}
+
+/// Makes a call, again while the CA refuses its nonces. A macro, because a function that takes the call as an async closure gives a future that the
+/// compiler cannot show to be `Send` (rust-lang/rust#64552).
+macro_rules! patiently {
+    ($call:expr) => {{
+        let mut patience = crate::ask::Patience::default();
+        loop {
+            match $call.await {
+                Err(error) if patience.again(&error) => {}
+                other => break other,
+            }
+        }
+    }};
+}
+pub(crate) use patiently;
 
 /// The failure of a step, in the CA's words where it spoke.
 pub(crate) fn failure(step: &str, error: &Error, last: &LastAnswer) -> AttemptFailure {

@@ -82,7 +82,7 @@ impl Attempt {
     /// The order on record, if the CA still has it and it can lead to a certificate.
     async fn resumed(&mut self, account: &Account) -> Result<Option<Order>, AttemptFailure> {
         let Some(record) = &self.order else { return Ok(None) };
-        let found = patiently(async || account.order(record.url.clone()).await).await;
+        let found = patiently!(account.order(record.url.clone()));
         let refused = match found.map(|mut order| (order.state().status, order)) {
             Ok((OrderStatus::Invalid, _)) => AttemptFailure::new(FailureKind::Validation, "the order on record is invalid"),
             Ok((_, order)) => return Ok(Some(order)),
@@ -117,7 +117,7 @@ impl Attempt {
             let last = self.session.last();
             if let (Some(url), Some(201)) = (&last.location, last.status.map(|status| status.as_u16())) {
                 // The order is there; the library drops it because the CA does not repeat `replaces`.
-                let found = patiently(async || account.order(url.clone()).await).await;
+                let found = patiently!(account.order(url.clone()));
                 return found.map_err(|error| failure("new order", &error, &self.session.last()));
             }
             let refused = failure("new order", &error, &last);
@@ -138,17 +138,14 @@ impl Attempt {
         names: &[Identifier],
         replaces: Option<CertificateIdentifier<'static>>,
     ) -> Result<Order, instant_acme::Error> {
-        patiently(async || {
-            let mut order = NewOrder::new(names);
-            if let Some(profile) = &self.acme.profile {
-                order = order.profile(profile);
-            }
-            if let Some(replaces) = &replaces {
-                order = order.replaces(replaces.clone());
-            }
-            account.new_order(&order).await
-        })
-        .await
+        let mut order = NewOrder::new(names);
+        if let Some(profile) = &self.acme.profile {
+            order = order.profile(profile);
+        }
+        if let Some(replaces) = replaces {
+            order = order.replaces(replaces);
+        }
+        patiently!(account.new_order(&order))
     }
 
     /// The failure of a step that the account is used for. An account that is gone is registered anew next time.
@@ -176,7 +173,7 @@ impl Attempt {
         let key_pem = self.key_pem()?.to_owned();
         let names = self.wanted.names.clone();
         let request = offload(move || request(names, &key_pem)).await?.map_err(AttemptFailure::local)?;
-        let finalized = patiently(async || order.finalize_csr(&request).await).await;
+        let finalized = patiently!(order.finalize_csr(&request));
         finalized.map_err(|error| failure("finalize", &error, &self.session.last()))
     }
 
@@ -189,7 +186,7 @@ impl Attempt {
         let deadline = Instant::now() + LONGEST_DECISION;
         let mut pause = FIRST_PAUSE;
         loop {
-            let state = patiently(async || order.refresh().await.map(|state| state.status)).await;
+            let state = patiently!(refreshed(order));
             if state.map_err(|error| failure("order", &error, &self.session.last()))? != status {
                 return Ok(());
             }
@@ -205,7 +202,7 @@ impl Attempt {
     }
 
     async fn download(&mut self, order: &mut Order) -> Result<HeldCertificate, AttemptFailure> {
-        let chain = patiently(async || order.certificate().await).await;
+        let chain = patiently!(order.certificate());
         let chain = chain.map_err(|error| failure("certificate", &error, &self.session.last()))?;
         let chain = chain.ok_or_else(|| AttemptFailure::new(FailureKind::Unavailable, "the CA has no certificate for a valid order"))?;
         let key = self.key_pem()?.to_owned();
@@ -231,4 +228,8 @@ impl Attempt {
         self.order = None;
         Ok(())
     }
+}
+
+async fn refreshed(order: &mut Order) -> Result<OrderStatus, instant_acme::Error> {
+    order.refresh().await.map(|state| state.status)
 }

@@ -71,7 +71,7 @@ impl Proof<'_> {
 
     /// Tells the CA that the answer is there. A CA that has looked already (before a restart) refuses that; its decision then stands.
     async fn tell(&self, order: &mut Order, challenge: &Pending) -> Result<(), AttemptFailure> {
-        let told = patiently(async || set_ready(order, challenge).await).await;
+        let told = patiently!(set_ready(order, challenge));
         let Err(error) = told else { return Ok(()) };
         let refused = failure(&format!("challenge for {}", challenge.name), &error, &self.session.last());
         if matches!(refused.kind, FailureKind::RateLimited | FailureKind::Unavailable) {
@@ -91,7 +91,7 @@ impl Proof<'_> {
             urls.push(next.map_err(|error| failure("authorization", &error, &self.session.last()))?.url().to_owned());
         }
         for url in urls {
-            let problems = patiently(async || problems(order, &url).await).await;
+            let problems = patiently!(problems(order, &url));
             for (name, problem) in problems.map_err(|error| failure("authorization", &error, &self.session.last()))? {
                 kinds.push(kind_of_problem(problem.r#type.as_deref(), problem.status));
                 said.push(format!("{name}: {}", words(&problem)));
@@ -112,7 +112,7 @@ impl Proof<'_> {
 /// Fetches every authorization once; the library keeps those that it has, so that a refused nonce costs only the one it was for.
 async fn fetch(order: &mut Order) -> Result<(), instant_acme::Error> {
     for count in 1..=order.state().authorizations.len() {
-        patiently(async || fetch_first(order, count).await).await?;
+        patiently!(fetch_first(order, count))?;
     }
     Ok(())
 }
