@@ -44,7 +44,7 @@ impl HeldCertificate {
         let (names, key_kind) = (dns_names(&certificate), key_kind(certificate.public_key()));
         let validity = certificate.validity();
         let (not_before, not_after) = (time_at(validity.not_before.timestamp()), time_at(validity.not_after.timestamp()));
-        Ok(Self { chain_pem, key_pem, ca_pem, names, not_before, not_after, issuer, key_kind })
+        Ok(Self { chain_pem, key_pem, ca_pem, names, not_before, not_after, issuer, signer: None, key_kind })
     }
 
     /// The identifier that ARI knows this certificate by (RFC 9773 section 4.1); `None` when it has no authority key identifier.

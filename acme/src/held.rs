@@ -34,6 +34,9 @@ pub struct HeldCertificate {
     pub not_after: SystemTime,
     /// Who signed, as the object names it ([`crate::IssuerId`] in words).
     pub issuer: String,
+    /// Which server or CA that was ([`crate::ledger::issuer_fingerprint`]): the object of the same name may mean another one today. `None` when that is
+    /// not known.
+    pub signer: Option<String>,
     /// Kind of the private key; `None` when it is of a kind that is never issued here.
     pub key_kind: Option<KeyKind>,
 }

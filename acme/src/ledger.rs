@@ -38,8 +38,6 @@ pub struct Running {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Record {
-    /// Which server or CA signed ([`issuer_fingerprint`]): the object of the same name may mean another one today.
-    pub issued_by: Option<String>,
     /// The last attempt, when it failed.
     pub failure: Option<FailureRecord>,
     /// The CA's advice.
@@ -74,6 +72,8 @@ pub struct OrderRecord {
     pub spec: String,
     /// Private key, PKCS#8 PEM.
     pub key_pem: String,
+    /// When it was made.
+    pub created: SystemTime,
 }
 
 impl std::fmt::Debug for OrderRecord {

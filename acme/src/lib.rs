@@ -1,23 +1,35 @@
 //! Certificates: what is wanted against what is held gives a plan; orders carry it out and survive any interruption.
 //!
-//! The pure part (`plan`, `backoff`, `certificate`) names no tokio and no clock. This crate knows neither Kubernetes nor its sibling crates: it is
-//! given a [`WantedSet`] and publishes [`Held`]; who answers the challenges is not its business, but it looks at the answers before it asks the CA.
+//! The pure part (`plan`, `renewal`, `backoff`, `certificate`) names no tokio and no clock. This crate knows neither Kubernetes nor its sibling
+//! crates: it is given a [`WantedSet`] and publishes [`Held`]; who answers the challenges is not its business, but it looks at the answers before it
+//! asks the CA.
 
+mod account;
+mod ari;
+mod ask;
+mod attempt;
+mod authorize;
 pub mod backoff;
+mod board;
 pub mod certificate;
+pub mod check;
 pub mod engine;
 pub mod failure;
 mod files;
 pub mod held;
+mod job;
 pub mod ledger;
+mod metrics;
 pub mod plan;
 pub mod renewal;
 pub mod secret;
 pub mod sign;
 pub mod store;
+mod transport;
 pub mod wanted;
 
-pub use engine::{Clock, Engine, Options, SelfCheck, StartError};
+pub use check::SelfCheck;
+pub use engine::{Clock, Engine, Options, StartError};
 pub use held::{CertificateState, Challenges, Failure, Held, HeldCertificate};
 pub use store::{Store, StoreError};
 pub use wanted::{AcmeIssuer, CaKeyPair, ChallengeKind, Issuer, IssuerId, KeyKind, RenewBefore, SecretName, Wanted, WantedSet};

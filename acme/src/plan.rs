@@ -10,6 +10,9 @@ use crate::ledger::{FailureRecord, Ledger, Record, issuer_fingerprint, spec_fing
 use crate::renewal::renew_at;
 use crate::{CertificateState, Failure, HeldCertificate, Issuer, IssuerId, SecretName, Wanted, WantedSet};
 
+/// No CA keeps an order longer (Let's Encrypt: a week).
+const LONGEST_ORDER: Duration = Duration::from_secs(8 * 24 * 60 * 60);
+
 /// How much may run at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -92,7 +95,7 @@ pub fn plan(
             due.push(case);
         }
     }
-    plan.actions.extend(unwanted_orders(wanted, ledger));
+    plan.actions.extend(outdated_orders(wanted, ledger, now));
     plan.actions.extend(admit(due, ledger, limits));
     let free = limits.polls.saturating_sub(ledger.polling.len());
     plan.actions.extend(polls.into_iter().take(free).map(|secret| Action::PollAdvice { secret: secret.clone() }));
@@ -103,10 +106,12 @@ fn wake(at: &mut Option<SystemTime>, candidate: Option<SystemTime>) {
     *at = [*at, candidate].into_iter().flatten().min();
 }
 
-/// Orders on record for certificates that nobody wants.
-fn unwanted_orders(wanted: &WantedSet, ledger: &Ledger) -> Vec<Action> {
-    let unwanted = ledger.orders.keys().filter(|secret| !wanted.certificates.contains_key(*secret) && !ledger.running.contains_key(*secret));
-    unwanted.map(|secret| Action::ForgetOrder { secret: secret.clone() }).collect()
+/// Orders for certificates that nobody wants, once the CA has forgotten them too. Until then the wish may come back: it does when a restart begins
+/// with nothing wanted.
+fn outdated_orders(wanted: &WantedSet, ledger: &Ledger, now: SystemTime) -> Vec<Action> {
+    let unwanted = ledger.orders.iter().filter(|(secret, _)| !wanted.certificates.contains_key(*secret) && !ledger.running.contains_key(*secret));
+    let outdated = unwanted.filter(|(_, order)| order.created + LONGEST_ORDER < now);
+    outdated.map(|(secret, _)| Action::ForgetOrder { secret: secret.clone() }).collect()
 }
 
 /// What the cases are judged against.
@@ -139,17 +144,15 @@ impl<'a> Desk<'a> {
         let failure = failure.filter(|failure| issuer.is_some_and(|issuer| failure.spec == spec_fingerprint(want, issuer)));
         let defect = match held {
             None => Some(Reason::Missing),
-            Some(held) => self.defect(want, held, record),
+            Some(held) => self.defect(want, held),
         };
         let advice = record.and_then(|record| record.advice.as_ref());
         let renew_at = held.map(|held| renew_at(held, want.renew_before, advice));
         Case { secret, want, issuer, held, record, failure, defect, renew_at }
     }
 
-    fn defect(&self, want: &Wanted, held: &HeldCertificate, record: Option<&Record>) -> Option<Reason> {
-        let issued_by = record.and_then(|record| record.issued_by.as_ref());
-        let signer = self.fingerprints.get(&want.issuer);
-        let other_signer = matches!((issued_by, signer), (Some(then), Some(today)) if then != today);
+    fn defect(&self, want: &Wanted, held: &HeldCertificate) -> Option<Reason> {
+        let other_signer = matches!((&held.signer, self.fingerprints.get(&want.issuer)), (Some(then), Some(today)) if then != today);
         if !want.names.iter().all(|name| held.names.contains(name)) {
             Some(Reason::NamesNotCovered)
         } else if held.issuer != want.issuer.to_string() || other_signer {

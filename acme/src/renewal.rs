@@ -110,6 +110,7 @@ mod tests {
             not_before: day(from),
             not_after: day(to),
             issuer: String::new(),
+            signer: None,
             key_kind: None,
         }
     }

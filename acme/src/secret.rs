@@ -11,6 +11,8 @@ use crate::{HeldCertificate, IssuerId, SecretName, Wanted};
 
 const ISSUER_NAME: &str = "cert-manager.io/issuer-name";
 const ISSUER_KIND: &str = "cert-manager.io/issuer-kind";
+/// Ours: which server or CA the issuer's name meant.
+const SIGNER: &str = "vrata.io/signer";
 /// cert-manager looks only at Secrets that carry this label.
 const FILTERED: (&str, &str) = ("controller.cert-manager.io/fao", "true");
 
@@ -78,6 +80,7 @@ fn annotations(secret: &SecretName, wanted: &Wanted, certificate: &HeldCertifica
     let computed =
         [(ISSUER_NAME, name.clone()), (ISSUER_KIND, kind.to_owned()), ("cert-manager.io/alt-names", certificate.names.join(","))];
     annotations.extend(computed.map(|(key, value)| (key.to_owned(), value)));
+    annotations.extend(certificate.signer.as_ref().map(|signer| (SIGNER.to_owned(), signer.clone())));
     let unless_given = [
         ("cert-manager.io/certificate-name", secret.name.as_str()),
         ("cert-manager.io/issuer-group", "cert-manager.io"),
@@ -108,7 +111,8 @@ pub fn from_manifest(secret: &SecretName, manifest: &[u8]) -> Result<HeldCertifi
     let issuer = annotation(ISSUER_NAME).map(|name| IssuerId { namespace, name: name.clone() }.to_string()).unwrap_or_default();
     let chain = text(&manifest, "tls.crt")?.ok_or(SecretError::Field("tls.crt"))?;
     let key = text(&manifest, "tls.key")?.ok_or(SecretError::Field("tls.key"))?;
-    Ok(HeldCertificate::from_pem(chain, key, text(&manifest, "ca.crt")?, issuer)?)
+    let certificate = HeldCertificate::from_pem(chain, key, text(&manifest, "ca.crt")?, issuer)?;
+    Ok(HeldCertificate { signer: annotation(SIGNER).cloned(), ..certificate })
 }
 
 fn text(manifest: &Manifest, key: &'static str) -> Result<Option<String>, SecretError> {

@@ -60,6 +60,7 @@ fn held(names: &[&str], until: u64) -> HeldCertificate {
         not_before: at(0),
         not_after: at(until),
         issuer: "ClusterIssuer le".to_owned(),
+        signer: None,
         key_kind: Some(KeyKind::EcdsaP256),
     }
 }
@@ -99,7 +100,8 @@ impl World {
     }
 
     fn ordered(mut self, name: &str, spec: String) -> Self {
-        self.ledger.orders.insert(secret(name), OrderRecord { url: "https://ca.example/order/1".to_owned(), spec, key_pem: String::new() });
+        let order = OrderRecord { url: "https://ca.example/order/1".to_owned(), spec, key_pem: String::new(), created: at(1) };
+        self.ledger.orders.insert(secret(name), order);
         self
     }
 
@@ -161,9 +163,8 @@ fn a_changed_request_does_not_wait_for_an_old_failure() {
 
 #[test]
 fn the_same_issuer_name_with_another_server_is_another_issuer() {
-    let mut world = World::new().wants("a", &["a.example"]).holds("a", held(&["a.example"], 90));
-    let record = world.ledger.records.get_mut(&secret("a")).unwrap();
-    record.issued_by = Some(issuer_fingerprint(&acme("https://ca.example/dir")));
+    let signer = Some(issuer_fingerprint(&acme("https://ca.example/dir")));
+    let mut world = World::new().wants("a", &["a.example"]).holds("a", HeldCertificate { signer, ..held(&["a.example"], 90) });
     assert_eq!(world.plan(1).actions, []);
     world.wanted.issuers.insert(issuer_id("le"), acme("https://other.example/dir"));
     assert_eq!(world.plan(1).actions, [issue("a", Reason::IssuerChanged)]);
@@ -230,14 +231,15 @@ fn orders_that_lead_nowhere_are_forgotten() {
     let (right, wrong) = (base.spec("a"), "another".to_owned());
     let forget = Action::ForgetOrder { secret: secret("a") };
     let rows = [
-        (base.clone().ordered("a", right.clone()), vec![issue("a", Reason::Missing)]),
-        (base.clone().ordered("a", wrong.clone()), vec![forget.clone(), issue("a", Reason::Missing)]),
-        (base.clone().ordered("a", right.clone()).holds("a", held(&["a.example"], 90)), vec![forget.clone()]),
-        (base.clone().ordered("a", wrong).runs("a", &["a.example"]), vec![]),
-        (World::new().ordered("a", right), vec![forget]),
+        (base.clone().ordered("a", right.clone()), 1, vec![issue("a", Reason::Missing)]),
+        (base.clone().ordered("a", wrong.clone()), 1, vec![forget.clone(), issue("a", Reason::Missing)]),
+        (base.clone().ordered("a", right.clone()).holds("a", held(&["a.example"], 90)), 1, vec![forget.clone()]),
+        (base.clone().ordered("a", wrong).runs("a", &["a.example"]), 1, vec![]),
+        (World::new().ordered("a", right.clone()), 9, vec![]),
+        (World::new().ordered("a", right), 10, vec![forget]),
     ];
-    for (row, (world, actions)) in rows.into_iter().enumerate() {
-        assert_eq!(world.plan(1).actions, actions, "row {row}");
+    for (row, (world, day, actions)) in rows.into_iter().enumerate() {
+        assert_eq!(world.plan(day).actions, actions, "row {row}");
     }
 }
 

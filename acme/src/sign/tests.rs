@@ -59,6 +59,7 @@ fn self_signed_certificates_say_what_was_asked() {
         not_before: now(),
         not_after: now() + DAY * 3,
         issuer: "Issuer team/local".to_owned(),
+        signer: None,
         key_kind: Some(KeyKind::EcdsaP256),
     };
     assert_eq!(made, expected);

@@ -32,18 +32,19 @@ fn wanted(issuer: IssuerId) -> Wanted {
 
 fn certificate(wanted: &Wanted) -> HeldCertificate {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-    self_signed(wanted, &new_key(KeyKind::EcdsaP256).unwrap(), now).unwrap()
+    let made = self_signed(wanted, &new_key(KeyKind::EcdsaP256).unwrap(), now).unwrap();
+    HeldCertificate { signer: Some("the same CA".to_owned()), ..made }
 }
 
 fn order() -> OrderRecord {
-    OrderRecord { url: "https://ca.example/order/1".to_owned(), spec: "abc".to_owned(), key_pem: "key".to_owned() }
+    OrderRecord { url: "https://ca.example/order/1".to_owned(), spec: "abc".to_owned(), key_pem: "key".to_owned(), created: SystemTime::UNIX_EPOCH }
 }
 
 #[test]
 fn what_is_kept_is_there_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let wanted = wanted(IssuerId { namespace: Some("team".to_owned()), name: "local".to_owned() });
-    let (certificate, record) = (certificate(&wanted), Record { issued_by: Some("x".to_owned()), ..Record::default() });
+    let (certificate, record) = (certificate(&wanted), Record { challenge_turns: BTreeMap::from([("a.example".to_owned(), 1)]), ..Record::default() });
     let account = AccountRecord { server: "s".to_owned(), key: "k".to_owned(), url: None, email: "e".to_owned() };
     let name = secret("team", "shop.tls");
     let store = Store::open(directory.path()).unwrap();
@@ -84,6 +85,7 @@ fn the_manifest_is_one_that_cert_manager_would_write() {
             "cert-manager.io/issuer-kind": "ClusterIssuer",
             "cert-manager.io/issuer-name": "le",
             "cert-manager.io/uri-sans": "",
+            "vrata.io/signer": "the same CA",
         },
     });
     assert_eq!(manifest["metadata"], expected);
