@@ -53,7 +53,8 @@ fn the_help_is_as_written() {
     command.build();
     text.push_str(&command.render_long_help().to_string());
     for sub in command.get_subcommands_mut().filter(|sub| sub.get_name() != "help") {
-        text.push_str(&format!("\n$ vrata {} --help\n{}", sub.get_name(), sub.render_long_help()));
+        let help = sub.render_long_help().to_string();
+        text.push_str(&format!("\n$ vrata {} --help\n{help}", sub.get_name()));
     }
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/help.txt");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {

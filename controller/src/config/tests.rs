@@ -20,7 +20,7 @@ fn wrong_keys_and_types_name_file_line_key_and_what_was_expected() {
             "gateway:\n  htpp: []\ndns:\n  zones: [{name: a, fiel: b}]\n",
             &[
                 "vrata.yaml:2:3: gateway.htpp: there is no such key; did you mean http?",
-                "vrata.yaml:4:20: dns.zones[0].fiel: there is no such key; did you mean file?",
+                "vrata.yaml:4:21: dns.zones[0].fiel: there is no such key; did you mean file?",
             ],
         ),
         (

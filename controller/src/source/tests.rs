@@ -47,7 +47,7 @@ fn a_broken_edit_keeps_the_last_good_version_and_its_neighbours_move_on() {
 fn while_a_document_cannot_be_told_apart_nothing_of_its_file_is_withdrawn() {
     let mut tree = Tree::default();
     set(&mut tree, "a.yaml", &[config_map("a", "one"), config_map("b", "one")].join("---\n"));
-    set(&mut tree, "a.yaml", &format!("{}---\napiVersion: v1\nkind: Conf", config_map("a", "two")));
+    set(&mut tree, "a.yaml", &format!("{}---\napiVersion: v1\nkind: ConfigMap\nmeta", config_map("a", "two")));
     assert_eq!(values(&tree.read()), expected(&[("a", "two"), ("b", "one")]));
     tree.remove(Path::new("a.yaml"));
     assert_eq!(tree.read(), Read::default());
@@ -67,11 +67,11 @@ fn the_first_of_two_documents_wins_and_the_other_follows_when_it_goes() {
 
 #[test]
 fn string_data_becomes_data() {
-    let text = "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: n}\ndata: {a: YQ==, b: Yg==}\nstringData: {b: c}\n";
+    let text = "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: ns}\ndata: {a: YQ==, b: Yg==}\nstringData: {b: c}\n";
     let mut tree = Tree::default();
     set(&mut tree, "a.yaml", text);
     let read = tree.read();
-    let secret = &read.objects.secrets[&ObjectKey::new("n", "s")].object;
+    let secret = &read.objects.secrets[&ObjectKey::new("ns", "s")].object;
     let data: Vec<_> = secret.data.as_ref().unwrap().iter().map(|(key, value)| (key.as_str(), value.0.as_slice())).collect();
     assert_eq!((data, &secret.string_data), (vec![("a", b"a".as_slice()), ("b", b"c".as_slice())], &None));
 }
