@@ -180,3 +180,6 @@ impl Listeners {
         Overrides { http: self.http.clone(), https: self.https.clone(), dns: self.dns.clone(), admin: self.admin, ..Overrides::default() }
     }
 }
+
+#[cfg(test)]
+mod tests;

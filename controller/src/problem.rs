@@ -30,14 +30,20 @@ impl fmt::Display for ObjectRef {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Origin {
     /// The file.
+    #[serde(serialize_with = "lossy")]
     pub file: PathBuf,
     /// Which document of the file, the first is 1; items of a `List` keep the list's number.
     pub document: usize,
     /// Which item of a `List`, the first is 1; 0 when the document is no list.
     #[serde(skip_serializing_if = "is_zero")]
     pub item: usize,
-    /// Line on which the document starts, the first is 1.
+    /// Line on which the document starts, the first is 1; in a [`Problem`] the line of the field, where that is known.
     pub line: usize,
+}
+
+/// Names of files need not be UTF-8; JSON is.
+fn lossy<S: serde::Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]

@@ -1,1 +1,100 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::path::Path;
+
+use super::*;
+
+fn findings(text: &str) -> Vec<String> {
+    let file = Path::new("vrata.yaml").to_owned();
+    parse(text).err().map_or(vec![], |findings| {
+        let error = ConfigError { file: Some(file), findings };
+        error.to_string().lines().map(str::to_owned).collect()
+    })
+}
+
+#[test]
+fn wrong_keys_and_types_name_file_line_key_and_what_was_expected() {
+    let table: &[(&str, &[&str])] = &[
+        ("gatewy: {}\n", &["vrata.yaml:1:1: gatewy: there is no such key; did you mean gateway?"]),
+        (
+            "gateway:\n  htpp: []\ndns:\n  zones: [{name: a, fiel: b}]\n",
+            &[
+                "vrata.yaml:2:3: gateway.htpp: there is no such key; did you mean http?",
+                "vrata.yaml:4:21: dns.zones[0].fiel: there is no such key; did you mean file?",
+            ],
+        ),
+        (
+            "gateway:\n  http: [\"80\"]\n",
+            &["vrata.yaml:2:10: gateway.http[0]: \"80\" is no address to listen on; expected host:port, for instance 127.0.0.1:8080 or [::1]:8080"],
+        ),
+        (
+            "source: {kubernetes: {}}\n",
+            &["vrata.yaml:1:10: source.kubernetes: Kubernetes as a source is not available in this version; write manifests: DIR"],
+        ),
+    ];
+    for (text, expected) in table {
+        assert_eq!(findings(text), *expected, "{text}");
+    }
+    for (text, start) in [
+        ("gateway:\n  drainSeconds: soon\n", "vrata.yaml:2:3: gateway.drainSeconds: "),
+        ("dns:\n  zones:\n  - ttl: 5\n", "vrata.yaml:3:"),
+        ("a: [", "vrata.yaml:1:"),
+    ] {
+        let found = findings(text);
+        assert!(found.len() == 1 && found[0].starts_with(start), "{found:?}");
+    }
+}
+
+#[test]
+fn the_printed_configuration_reads_back_to_itself() {
+    let text = "source: {manifests: [./a, ./b]}\nrole: dns\ngateway: {http: [\"127.0.0.1:8080\", \"localhost:81\"], accessLog: nginx}\n\
+                dns: {listen: [\"[::1]:53\"], zones: [{name: a.example, file: a.zone}, {name: b.example, cname: gw.example, ttl: 5}]}\n\
+                addresses: {pools: [{name: p, ranges: [\"192.0.2.0/24\"], autoAssign: false}]}\n";
+    for config in [Config::default(), parse(text).unwrap()] {
+        assert_eq!(parse(&print(&config)).unwrap(), config, "{}", print(&config));
+    }
+}
+
+#[test]
+fn every_fault_is_told_at_once() {
+    let text = "source: {manifests: /a}\ngateway: {http: [\"0.0.0.0:80\"], https: [\"127.0.0.1:80\"], drainSeconds: 100000}\n\
+                dns: {listen: [\"127.0.0.1:53\"], zones: [{name: A.example., file: /z}, {name: a.example}, {name: \"a b\"}]}\n\
+                addresses: {pools: [{name: p, ranges: [\"192.0.2.9-192.0.2.1\", x]}, {name: p, ranges: []}]}\n";
+    let readable = |path: &Path| if path == Path::new("/z") { Err("no such file".to_owned()) } else { Ok(()) };
+    let keys: Vec<_> = validate(&parse(text).unwrap(), &readable).into_iter().map(|finding| finding.key).collect();
+    let expected = [
+        "gateway.https[0]",
+        "gateway.drainSeconds",
+        "dns.zones[0].file",
+        "dns.zones[1].name",
+        "dns.zones[2].name",
+        "gateway.publicAddresses",
+        "addresses.pools[0].ranges[0]",
+        "addresses.pools[0].ranges[1]",
+        "addresses.pools[1].name",
+        "addresses.pools[1].ranges",
+    ];
+    assert_eq!(keys, expected);
+}
+
+#[test]
+fn flags_override_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("vrata.yaml");
+    std::fs::write(&file, "dns: {zones: [{name: a.example, ttl: 5}, {name: b.example}]}\nadmin: {listen: x}\n").unwrap();
+    let overrides = Overrides {
+        manifests: vec![dir.path().to_owned()],
+        zones: vec!["a.example".into(), "c.example".into()],
+        pools: vec!["127.0.10.0/24".into()],
+        http: vec!["127.0.0.1:8080".parse().unwrap()],
+        dns: vec!["127.0.0.1:5353".parse().unwrap()],
+        ..Overrides::default()
+    };
+    let error = load(Some(&file), &overrides).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("{}:2:9: admin.listen: \"x\" is no address", file.display())), "{error}");
+    std::fs::write(&file, "dns: {zones: [{name: a.example, ttl: 5}, {name: b.example}]}\n").unwrap();
+    let config = load(Some(&file), &overrides).unwrap();
+    let zones: Vec<_> = config.dns.zones.iter().map(|zone| (zone.name.as_str(), zone.ttl)).collect();
+    assert_eq!(zones, [("a.example", 5), ("c.example", 60)]);
+    assert_eq!(config.gateway.public_addresses, ["127.0.0.1".parse::<IpAddr>().unwrap()]);
+}

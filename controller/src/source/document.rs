@@ -95,6 +95,7 @@ fn lines(bytes: &[u8]) -> usize {
 pub(super) fn salvage(content: &[u8]) -> Option<Identity> {
     let text = String::from_utf8_lossy(content);
     let (mut kind, mut namespace, mut name) = (None, None, None);
+    let mut flow = None;
     let (mut in_metadata, mut indent) = (false, None);
     for line in text.lines() {
         let inner = line.trim_start();
@@ -104,6 +105,7 @@ pub(super) fn salvage(content: &[u8]) -> Option<Identity> {
         if depth == 0 {
             in_metadata = key == "metadata";
             kind = if key == "kind" { Kind::named(value) } else { kind };
+            flow = if in_metadata && value.starts_with('{') { flow_metadata(value) } else { flow };
         } else if in_metadata && *indent.get_or_insert(depth) == depth {
             match key {
                 "name" => name = Some(value),
@@ -112,9 +114,19 @@ pub(super) fn salvage(content: &[u8]) -> Option<Identity> {
             }
         }
     }
+    if let Some((flow_namespace, flow_name)) = &flow {
+        (namespace, name) = (flow_namespace.as_deref(), Some(flow_name.as_str()));
+    }
     let (kind, name) = (kind?, name.filter(|name| super::validate::is_subdomain(name))?);
     let namespace = if kind.is_namespaced() { namespace.unwrap_or(super::DEFAULT_NAMESPACE) } else { "" };
     Some(Identity { kind, key: ObjectKey::new(namespace, name) })
+}
+
+/// Namespace and name of metadata that stand on one line.
+fn flow_metadata(text: &str) -> Option<(Option<String>, String)> {
+    let value: Value = serde_saphyr::from_str_with_options(text, yaml_options()).ok()?;
+    let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+    Some((text("namespace"), text("name")?))
 }
 
 /// A plain or quoted scalar on one line, without its comment.
