@@ -92,13 +92,17 @@ pub enum Refusal {
         host: String,
     },
     /// Another namespace holds it.
-    #[error("{host:?} is held by another namespace, which claimed it first; choose another name, or ask the platform's operators, who can see the holder")]
+    #[error(
+        "{host:?} is held by another namespace, which claimed it first; choose another name, or ask the platform's operators, who can see the holder"
+    )]
     HeldByAnother {
         /// The host.
         host: String,
     },
     /// It is below, or the base of, a wildcard that another namespace holds.
-    #[error("{host:?} belongs to {wildcard:?}, which another namespace claimed first; choose another name, or ask the platform's operators, who can see the holder")]
+    #[error(
+        "{host:?} belongs to {wildcard:?}, which another namespace claimed first; choose another name, or ask the platform's operators, who can see the holder"
+    )]
     UnderWildcard {
         /// The host.
         host: String,
@@ -106,7 +110,9 @@ pub enum Refusal {
         wildcard: String,
     },
     /// The base of the wildcard is held by another namespace.
-    #[error("{host:?} stands for {base:?} too, which another namespace claimed first; choose another name, or ask the platform's operators, who can see the holder")]
+    #[error(
+        "{host:?} stands for {base:?} too, which another namespace claimed first; choose another name, or ask the platform's operators, who can see the holder"
+    )]
     BaseHeldByAnother {
         /// The host.
         host: String,

@@ -149,7 +149,8 @@ impl ZoneSettings {
                 let file = path.display().to_string();
                 let missing = || SettingsError::MissingZoneFile { field: field("file"), file: file.clone() };
                 let text = files.get(path).ok_or_else(missing)?;
-                let broken = |error: dns::zonefile::ZoneFileError| SettingsError::ZoneFile { file: file.clone(), line: error.line, message: error.what };
+                let broken =
+                    |error: dns::zonefile::ZoneFileError| SettingsError::ZoneFile { file: file.clone(), line: error.line, message: error.what };
                 dns::zonefile::parse(text, &apex).map_err(broken)?
             }
             None => dns::zonefile::ZoneFile::default(),
