@@ -5,9 +5,14 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+mod listen;
 mod load;
+mod options;
+mod validate;
 
-pub use load::{AddressError, ConfigError, Finding, Overrides, listen_address, load, print};
+pub use load::{AddressError, ConfigError, Finding, Overrides, listen_address, load, parse};
+pub use options::print;
+pub use validate::validate;
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,8 +82,10 @@ pub struct Source {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Gateway {
     /// Addresses that serve plain HTTP.
+    #[serde(deserialize_with = "listen::many")]
     pub http: Vec<SocketAddr>,
     /// Addresses that serve HTTPS.
+    #[serde(deserialize_with = "listen::many")]
     pub https: Vec<SocketAddr>,
     /// Addresses under which clients reach this gateway; they are published in DNS and in status.
     pub public_addresses: Vec<IpAddr>,
@@ -116,6 +123,7 @@ pub enum AccessLog {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Dns {
     /// Addresses that serve DNS over UDP and TCP.
+    #[serde(deserialize_with = "listen::many")]
     pub listen: Vec<SocketAddr>,
     /// Zones that are served.
     pub zones: Vec<Zone>,
@@ -141,6 +149,11 @@ pub struct Zone {
 impl Zone {
     const fn default_ttl() -> u32 {
         60
+    }
+
+    /// A zone with the defaults.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), file: None, cname: None, ttl: Self::default_ttl() }
     }
 }
 
@@ -186,6 +199,7 @@ const fn yes() -> bool {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Admin {
     /// Its address. It has no access control of its own: keep it on loopback.
+    #[serde(deserialize_with = "listen::one")]
     pub listen: SocketAddr,
 }
 
@@ -237,6 +251,19 @@ impl Default for Admin {
     }
 }
 
+impl Config {
+    /// Fills in what follows from the rest: without `publicAddresses` the gateway's own addresses are the public ones.
+    fn fill(&mut self) {
+        let gateway = &mut self.gateway;
+        if gateway.public_addresses.is_empty() {
+            let mut addresses: Vec<_> = gateway.https.iter().chain(&gateway.http).map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect();
+            addresses.sort();
+            addresses.dedup();
+            gateway.public_addresses = addresses;
+        }
+    }
+}
+
 /// A path, or a list of paths.
 mod one_or_many {
     use std::path::PathBuf;
@@ -264,3 +291,6 @@ mod one_or_many {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ pub mod check;
 pub mod cli;
 pub mod compile;
 pub mod config;
+mod field;
 pub mod objects;
 pub mod ownership;
 pub mod problem;

@@ -7,11 +7,38 @@
 //! inotify ── settle ── scan (which files changed) ────────────┘
 //! ```
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use crate::objects::Objects;
 use crate::problem::Problem;
+
+mod cert_manager_fields;
+mod document;
+mod finding;
+mod object;
+mod parse;
+mod read_object;
+mod scan;
+mod settle;
+mod split;
+mod store;
+mod strict;
+mod tree;
+mod validate;
+mod watch;
+
+pub(crate) use document::{yaml_message, yaml_options};
+pub use object::{Identity, Kind, Object};
+pub(crate) use parse::line_of;
+pub use parse::{Outcome, Parsed, parse};
+pub(crate) use validate::is_subdomain;
+pub use watch::{Watched, watch};
+
+/// Namespace of objects that name none.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// Largest manifest file that is read.
+const MAX_FILE_BYTES: usize = 8 * 1024 * 1024;
 
 /// What the files hold at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -46,32 +73,10 @@ pub enum SourceError {
 /// # Errors
 /// When one of `paths` does not exist or cannot be listed. What is wrong inside of files is in [`Read::problems`].
 pub fn read(paths: &[PathBuf]) -> Result<Read, SourceError> {
-    let _ = paths;
-    Ok(Read::default())
+    let mut store = store::Store::new(paths);
+    store.first(|_| {})?;
+    Ok(store.read())
 }
 
-/// Manifests that are watched; dropping it ends the watch.
-#[derive(Debug)]
-pub struct Watched {
-    /// The latest read; the first is there from the start.
-    pub reads: tokio::sync::watch::Receiver<Arc<Read>>,
-}
-
-/// Reads directories and files, then keeps reading what changes. Blocking until the first read is done; needs no runtime.
-///
-/// # Errors
-/// As [`read`], and when the watching cannot be set up.
-pub fn watch(paths: &[PathBuf]) -> Result<Watched, SourceError> {
-    let (_, reads) = tokio::sync::watch::channel(Arc::new(read(paths)?));
-    Ok(Watched { reads })
-}
-
-/// What one file holds: total over every input. `file` is only written into the results.
-pub fn parse(content: &[u8], file: &Path) -> Vec<Parsed> {
-    let _ = (content, file);
-    Vec::new()
-}
-
-/// One document, or one item of a `List`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Parsed {}
+#[cfg(test)]
+mod tests;

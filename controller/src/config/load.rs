@@ -1,10 +1,16 @@
-//! From file and flags to a configuration.
+//! From file and flags to a configuration. Pure but for reading the file and asking whether what it names is there.
 
 use std::fmt;
+use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::{Config, Role};
+use super::validate::validate;
+use super::{Config, Pool, Role, Zone, options};
+use crate::field::{self, Located};
+
+/// Largest configuration file that is read.
+const MAX_BYTES: u64 = 1024 * 1024;
 
 /// Flags that override the file; what is empty or `None` does not.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -31,6 +37,33 @@ pub struct Overrides {
     pub role: Option<Role>,
 }
 
+impl Overrides {
+    /// Puts the flags over the file. `--zone` keeps what the file says of the zones it names; `--pool` makes one pool, `default`, of all ranges.
+    pub fn apply(&self, config: &mut Config) {
+        replace(&mut config.source.manifests, &self.manifests);
+        replace(&mut config.gateway.http, &self.http);
+        replace(&mut config.gateway.https, &self.https);
+        replace(&mut config.dns.listen, &self.dns);
+        if !self.zones.is_empty() {
+            let configured = std::mem::take(&mut config.dns.zones);
+            let zone = |name: &String| configured.iter().find(|zone| zone.name == *name).cloned().unwrap_or_else(|| Zone::named(name));
+            config.dns.zones = self.zones.iter().map(zone).collect();
+        }
+        if !self.pools.is_empty() {
+            config.addresses.pools = vec![Pool { name: "default".into(), ranges: self.pools.clone(), auto_assign: true }];
+        }
+        config.state = self.state.clone().unwrap_or_else(|| std::mem::take(&mut config.state));
+        config.admin.listen = self.admin.unwrap_or(config.admin.listen);
+        config.role = self.role.unwrap_or(config.role);
+    }
+}
+
+fn replace<T: Clone>(values: &mut Vec<T>, flags: &[T]) {
+    if !flags.is_empty() {
+        *values = flags.to_vec();
+    }
+}
+
 /// One thing that is wrong with the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -40,6 +73,12 @@ pub struct Finding {
     pub position: Option<(u64, u64)>,
     /// What is wrong and what was expected.
     pub message: String,
+}
+
+impl Finding {
+    pub(super) fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { key: key.into(), position: None, message: message.into() }
+    }
 }
 
 /// Everything that is wrong with the configuration.
@@ -53,10 +92,17 @@ pub struct ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// One line each: `vrata.yaml:3:9: gateway.http[0]: …`.
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for finding in &self.findings {
-            writeln!(f, "{finding:?}")?;
+        for (index, Finding { key, position, message }) in self.findings.iter().enumerate() {
+            let end = if index == 0 { "" } else { "\n" };
+            let key = if key.is_empty() { String::new() } else { format!("{key}: ") };
+            match (&self.file, position) {
+                (Some(file), Some((line, column))) => write!(f, "{end}{}:{line}:{column}: {key}{message}", file.display())?,
+                (Some(file), None) if key.is_empty() => write!(f, "{end}{}: {message}", file.display())?,
+                _ => write!(f, "{end}{key}{message}")?,
+            }
         }
         Ok(())
     }
@@ -64,28 +110,85 @@ impl fmt::Display for ConfigError {
 
 /// Why a text is no address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected host:port, for instance 127.0.0.1:8080 or [::1]:8080")]
-pub struct AddressError;
+#[error("{0:?} is no address to listen on; expected host:port, for instance 127.0.0.1:8080 or [::1]:8080")]
+pub struct AddressError(String);
 
-/// An address to listen on: `127.0.0.1:80`, `[::1]:80`, `localhost:80`.
+/// An address to listen on: `127.0.0.1:80`, `[::1]:80`, `localhost:80` (which is 127.0.0.1).
 ///
 /// # Errors
 /// When it is none of these.
 pub fn listen_address(text: &str) -> Result<SocketAddr, AddressError> {
-    text.parse().map_err(|_| AddressError)
+    let text = text.trim();
+    let local = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    local.as_deref().unwrap_or(text).parse().map_err(|_| AddressError(text.to_owned()))
 }
 
-/// Reads the file, applies the flags and validates the whole.
+/// Reads the file, applies the flags, fills in what follows from the rest and validates the whole.
 ///
 /// # Errors
 /// Everything that is wrong with it; nothing may start then.
 pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, ConfigError> {
-    let _ = (file, overrides);
-    Ok(Config::default())
+    let fail = |findings| ConfigError { file: file.map(Path::to_owned), findings };
+    if overrides.kubernetes {
+        return Err(fail(vec![Finding::new("", "--kubernetes is not available in this version. Serve a directory with --manifests DIR.")]));
+    }
+    let text = file.map_or(Ok(String::new()), read_text).map_err(|finding| fail(vec![finding]))?;
+    let mut config = parse(&text).map_err(fail)?;
+    overrides.apply(&mut config);
+    config.fill();
+    let mut findings = validate(&config, &|path| fs::metadata(path).and_then(|_| fs::File::open(path)).map(drop).map_err(|error| error.to_string()));
+    if findings.is_empty() {
+        return Ok(config);
+    }
+    let located = Located::read(&text);
+    let untouched = parse(&text).unwrap_or_default();
+    for finding in &mut findings {
+        // A value that a flag replaced has no line.
+        finding.position =
+            located.as_ref().filter(|_| same(&untouched, &config, &finding.key)).and_then(|located| located.exact_position(&finding.key));
+    }
+    Err(fail(findings))
 }
 
-/// The configuration as a file that reads back to it, with a comment for every option.
-pub fn print(config: &Config) -> String {
-    let _ = config;
-    String::new()
+fn same(a: &Config, b: &Config, key: &str) -> bool {
+    let section = |config| serde_json::to_value(config).ok().map(|value| options::get(&value, key.split('[').next().unwrap_or_default()).cloned());
+    section(a) == section(b)
+}
+
+fn read_text(file: &Path) -> Result<String, Finding> {
+    let fault = |message: String| Finding::new("", message);
+    let length = fs::metadata(file).map_err(|error| fault(format!("cannot read the configuration: {error}")))?.len();
+    if length > MAX_BYTES {
+        return Err(fault(format!("the configuration has {length} bytes; at most {MAX_BYTES} are read")));
+    }
+    fs::read_to_string(file).map_err(|error| fault(format!("cannot read the configuration: {error}")))
+}
+
+/// Reads the text of a configuration file, without validating what it says. Pure.
+///
+/// # Errors
+/// Every key that does not exist; else the first value of a wrong type.
+pub fn parse(text: &str) -> Result<Config, Vec<Finding>> {
+    if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+        return Ok(Config::default());
+    }
+    let located = Located::read(text);
+    if let Some(located) = &located {
+        let unknown = options::unknown_keys(located);
+        if !unknown.is_empty() {
+            return Err(unknown);
+        }
+    }
+    let mut path = String::new();
+    let read = serde_saphyr::with_deserializer_from_str_with_options(text, crate::source::yaml_options(), |deserializer| {
+        serde_path_to_error::deserialize(deserializer).map_err(|error| {
+            path = field::write("", error.path());
+            error.into_inner()
+        })
+    });
+    read.map_err(|error| {
+        let place = located.and_then(|located| located.exact_position(&path)).or_else(|| error.location().map(|at| (at.line(), at.column())));
+        let message = crate::source::yaml_message(&error);
+        vec![Finding { key: path, position: place, message }]
+    })
 }

@@ -1,0 +1,144 @@
+//! The table of options: every key of the configuration file with what it means. From it come the printed file and the check for unknown keys. Pure.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::{Config, Finding};
+use crate::field::{self, Located};
+
+/// A key: its path, without indexes, and what it means.
+struct Documented {
+    key: &'static str,
+    doc: &'static str,
+}
+
+const fn option(key: &'static str, doc: &'static str) -> Documented {
+    Documented { key, doc }
+}
+
+/// In the order in which they are printed. A key inside of a list item has `[]` before it.
+const OPTIONS: &[Documented] = &[
+    option("role", "Which part runs here: all, gateway (HTTP, HTTPS, addresses of Services), dns, or controller (no data plane)."),
+    option("source", "Where objects come from."),
+    option("source.manifests", "Directory of manifests (searched recursively) or file, or a list of them. Required."),
+    option("state", "The only directory that is written: certificates, addresses, serials, status."),
+    option("gateway", "HTTP and HTTPS."),
+    option("gateway.http", "Addresses for plain HTTP, host:port."),
+    option("gateway.https", "Addresses for HTTPS, host:port."),
+    option("gateway.publicAddresses", "Addresses under which clients reach the gateway, for DNS and status; by default those that are listened on."),
+    option("gateway.publicHttpsPort", "Port under which clients reach HTTPS; redirects name it unless it is 443."),
+    option("gateway.ingressClass", "Class that the annotation kubernetes.io/ingress.class has to name."),
+    option("gateway.controllerClass", "Controller that an IngressClass has to name."),
+    option("gateway.watchIngressWithoutClass", "Whether Ingresses that name no class are served."),
+    option("gateway.drainSeconds", "How long open connections may go on after a stop, in seconds (0 to 86400)."),
+    option("gateway.accessLog", "Shape of the access log: off, json or nginx."),
+    option("gateway.maxConnections", "Largest number of open connections."),
+    option("dns", "Authoritative DNS."),
+    option("dns.listen", "Addresses for DNS over UDP and TCP, host:port."),
+    option("dns.zones", "Zones that are served."),
+    option("dns.zones[].name", "apex, for instance dyn.cloud.e-infra.cz"),
+    option("dns.zones[].file", "zone file (RFC 1035) whose records are served too; its SOA and NS are used, the serial is ours"),
+    option("dns.zones[].cname", "hosts become a CNAME to this name instead of the gateway's addresses"),
+    option("dns.zones[].ttl", "TTL of hosts in seconds (0 to 2147483647), 60 by default"),
+    option("certificates", "Certificates."),
+    option("certificates.platformIssuer", "ClusterIssuer that signs the wildcards of our zones; without it there are none."),
+    option("certificates.defaultIssuer", "ClusterIssuer for kubernetes.io/tls-acme without an issuer annotation."),
+    option("certificates.clusterResourceNamespace", "Namespace of the Secrets that ClusterIssuers name."),
+    option("addresses", "Addresses for Services of type LoadBalancer."),
+    option("addresses.pools", "Pools to allocate from, in this order."),
+    option("addresses.pools[].name", "name, as annotations name it"),
+    option("addresses.pools[].ranges", "CIDRs (192.0.2.0/24) or ranges (192.0.2.10-192.0.2.20)"),
+    option("addresses.pools[].autoAssign", "whether Services that name no pool may get an address from it, true by default"),
+    option("admin", "Administration: status page, metrics, health."),
+    option("admin.listen", "Its address. It has no access control of its own: keep it on loopback."),
+];
+
+/// What stands at a path of keys without indexes.
+pub(super) fn get<'v>(value: &'v Value, key: &str) -> Option<&'v Value> {
+    key.split('.').try_fold(value, |value, key| value.get(key))
+}
+
+/// Keys that no option has, each with the one that was probably meant.
+pub(super) fn unknown_keys(located: &Located) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = Vec::new();
+    for (path, position) in located.keys() {
+        let key = without_indexes(&path);
+        let below_unknown = findings.iter().any(|finding| path.starts_with(&finding.key));
+        if below_unknown || OPTIONS.iter().any(|option| option.key == key) {
+            continue;
+        }
+        findings.push(Finding { key: path, position: Some((position.line, position.column)), message: unknown_message(&key) });
+    }
+    findings
+}
+
+fn unknown_message(key: &str) -> String {
+    if key == "source.kubernetes" {
+        return "Kubernetes as a source is not available in this version; write manifests: DIR".into();
+    }
+    let (parent, name) = key.rsplit_once('.').unwrap_or(("", key));
+    let siblings: Vec<_> = OPTIONS
+        .iter()
+        .filter_map(|option| match option.key.rsplit_once('.') {
+            Some((above, name)) => (above == parent).then_some(name),
+            None => parent.is_empty().then_some(option.key),
+        })
+        .collect();
+    match field::nearest(name, siblings.iter().copied()) {
+        Some(meant) => format!("there is no such key; did you mean {meant}?"),
+        None if siblings.is_empty() => "there is no such key".into(),
+        None => format!("there is no such key; expected one of {}", siblings.join(", ")),
+    }
+}
+
+fn without_indexes(path: &str) -> String {
+    let mut key = String::new();
+    for step in field::steps(path) {
+        match step {
+            field::Step::Index(_) => key.push_str("[]"),
+            field::Step::Key(name) if key.is_empty() => key = name,
+            field::Step::Key(name) => key = format!("{key}.{name}"),
+        }
+    }
+    key
+}
+
+/// The configuration as a file that reads back to it, with a comment for every option.
+pub fn print(config: &Config) -> String {
+    let value = serde_json::to_value(config).unwrap_or_default();
+    let mut text = String::from("# Configuration of vrata. Flags override it. Relative paths start at the working directory.\n");
+    for Documented { key, doc } in OPTIONS {
+        if key.contains("[].") {
+            continue;
+        }
+        if let Some((_, name)) = key.split_once('.') {
+            let _ = writeln!(text, "  # {doc}");
+            for option in OPTIONS {
+                if let Some(name) = option.key.strip_prefix(key).and_then(|rest| rest.strip_prefix("[].")) {
+                    let _ = writeln!(text, "  #   {name}: {}", option.doc);
+                }
+            }
+            write_value(&mut text, "  ", name, get(&value, key));
+        } else {
+            let _ = writeln!(text, "\n# {doc}");
+            match get(&value, key) {
+                Some(Value::Object(_)) => drop(writeln!(text, "{key}:")),
+                scalar => write_value(&mut text, "", key, scalar),
+            }
+        }
+    }
+    text
+}
+
+/// JSON is YAML: values are written as it; lists of objects one item a line.
+fn write_value(text: &mut String, indent: &str, name: &str, value: Option<&Value>) {
+    let value = value.unwrap_or(&Value::Null);
+    match value.as_array().filter(|items| items.iter().any(Value::is_object)) {
+        None => drop(writeln!(text, "{indent}{name}: {value}")),
+        Some(items) => {
+            let _ = writeln!(text, "{indent}{name}:");
+            items.iter().for_each(|item| drop(writeln!(text, "{indent}- {item}")));
+        }
+    }
+}
