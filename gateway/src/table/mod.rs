@@ -1,17 +1,32 @@
 //! Which route wins: hosts, paths and their precedence (ingress-nginx 1.15 semantics). Pure.
+//!
+//! 1. Host: exact, else the wildcard exactly one label up, else the catch-all. Whichever is found decides alone: a host whose paths do not match is not
+//!    looked for among less specific hosts.
+//! 2. Path: Exact, else the longest Prefix on segment boundaries. The path is compared byte for byte as the backend sees it; see [`path`].
+//! 3. Of two rules with the same host and path, the first one.
 
+mod host;
 mod password;
 pub mod path;
+mod paths;
 mod route;
+#[cfg(test)]
+mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub(crate) use host::{FoldedHost, HostMap};
 pub use password::{PasswordHash, UnsupportedHash};
+use paths::HostRules;
 pub use route::{Action, Backend, BasicAuth, Endpoint, HostPattern, PathMatch, Policy, Protocol, Route, RouteId, TlsRedirect};
 
 /// All hosts with their routes.
 #[derive(Debug, Default)]
-pub struct RoutingTable {}
+pub struct RoutingTable {
+    hosts: HostMap<HostRules>,
+    any: Option<HostRules>,
+}
 
 /// One rule as it is put into the table.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,7 +48,7 @@ pub enum Selection<'a> {
     UnknownHost,
     /// The host is known by this pattern, and none of its paths matches. Less specific hosts are not asked.
     NoPath(&'a HostPattern),
-    /// The path as it is written selects one rule, but as backends commonly decode it another one with a different backend or policy.
+    /// The path as it is written selects one rule, and as backends commonly decode it another one with a different backend or policy.
     Ambiguous {
         /// Rule for the path as it is written.
         written: Option<&'a Rule>,
@@ -45,8 +60,21 @@ pub enum Selection<'a> {
 impl RoutingTable {
     /// Builds the table. Rules come in order of precedence: where two have the same host and path, the first one is kept.
     #[must_use]
-    pub fn build(_rules: impl IntoIterator<Item = Rule>) -> Self {
-        Self {}
+    pub fn build(rules: impl IntoIterator<Item = Rule>) -> Self {
+        let mut by_host: BTreeMap<HostPattern, Vec<Rule>> = BTreeMap::new();
+        for rule in rules {
+            by_host.entry(rule.host.clone()).or_default().push(rule);
+        }
+        let mut table = Self::default();
+        for (pattern, rules) in by_host {
+            let rules = HostRules::new(rules);
+            if pattern == HostPattern::Any {
+                table.any = Some(rules);
+            } else {
+                table.hosts.entry(&pattern, || rules);
+            }
+        }
+        table
     }
 
     /// The route for a host and path. Both are as the request has them: the host without its port, in any case, perhaps with a trailing dot; the path
@@ -61,14 +89,39 @@ impl RoutingTable {
         }
     }
 
-    /// What [`Self::find`] finds, and why.
+    /// What [`Self::find`] finds, and why. Allocates nothing, except for paths of more than a kilobyte that can be read in two ways.
     #[must_use]
-    pub fn select(&self, _host: &str, _path: &str) -> Selection<'_> {
-        Selection::UnknownHost
+    pub fn select(&self, host: &str, path: &str) -> Selection<'_> {
+        let Some(host) = FoldedHost::new(host).and_then(|host| self.hosts.get(&host).or(self.any.as_ref())) else {
+            return Selection::UnknownHost;
+        };
+        let written = host.find(path);
+        if host.rules().len() > 1 && path::has_second_reading(path.as_bytes()) {
+            let decoded = host.find_decoded(path);
+            if !serve_alike(written, decoded) {
+                return Selection::Ambiguous { written, decoded };
+            }
+        }
+        match (written, host.rules().first()) {
+            (Some(rule), _) => Selection::Route(rule),
+            (None, Some(rule)) => Selection::NoPath(&rule.host),
+            (None, None) => Selection::UnknownHost,
+        }
     }
 
     /// All rules that can be selected, in no particular order.
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
-        std::iter::empty()
+        self.hosts.values().chain(&self.any).flat_map(HostRules::rules)
+    }
+}
+
+/// Whether it makes no difference which of the two is taken.
+fn serve_alike(one: Option<&Rule>, other: Option<&Rule>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => {
+            Arc::ptr_eq(&one.route, &other.route) || (one.route.action == other.route.action && one.route.policy == other.route.policy)
+        }
+        (None, None) => true,
+        _ => false,
     }
 }

@@ -1,0 +1,241 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn route(name: &str) -> Arc<Route> {
+    Arc::new(Route {
+        id: RouteId { namespace: "default".into(), ingress: name.into(), host: String::new(), path: String::new() },
+        policy: Arc::default(),
+        action: Action::Fail { status: 503, reason: name.into() },
+    })
+}
+
+fn host(pattern: &str) -> HostPattern {
+    match (pattern, pattern.strip_prefix("*.")) {
+        ("*", _) => HostPattern::Any,
+        (_, Some(suffix)) => HostPattern::Wildcard(suffix.into()),
+        (name, None) => HostPattern::Exact(name.into()),
+    }
+}
+
+/// `=` before the path makes it Exact.
+fn path_match(pattern: &str) -> PathMatch {
+    pattern.strip_prefix('=').map_or_else(|| PathMatch::Prefix(pattern.into()), |path| PathMatch::Exact(path.into()))
+}
+
+/// Rules written `host path name`.
+fn table(rules: &[&str]) -> RoutingTable {
+    RoutingTable::build(rules.iter().map(|rule| {
+        let parts: Vec<_> = rule.split(' ').collect();
+        Rule { host: host(parts[0]), path: path_match(parts[1]), route: route(parts[2]) }
+    }))
+}
+
+fn find<'a>(table: &'a RoutingTable, host: &str, path: &str) -> &'a str {
+    table.find(host, path).map_or("-", |route| &route.id.ingress)
+}
+
+#[test]
+fn exact_host_beats_wildcard_beats_catch_all() {
+    let table = table(&["* / any", "*.example.org / wildcard", "a.example.org / exact", "example.org / apex"]);
+    for (host, expected) in [
+        ("a.example.org", "exact"),
+        ("A.Example.ORG", "exact"),
+        ("a.example.org.", "exact"),
+        ("b.example.org", "wildcard"),
+        ("B.EXAMPLE.org.", "wildcard"),
+        ("example.org", "apex"),
+        ("x.a.example.org", "any"),
+        (".example.org", "any"),
+        ("org", "any"),
+        ("", "any"),
+        ("192.0.2.1", "any"),
+        ("[2001:db8::1]", "any"),
+        ("a.example.org..", "any"),
+    ] {
+        assert_eq!(find(&table, host, "/"), expected, "{host}");
+    }
+}
+
+#[test]
+fn hosts_longer_than_a_name_never_match() {
+    let table = table(&["* / any"]);
+    let longest = "a".repeat(253);
+    assert_eq!(find(&table, &longest, "/"), "any");
+    assert_eq!(find(&table, &format!("{longest}."), "/"), "any");
+    assert_eq!(find(&table, &format!("{longest}a"), "/"), "-");
+    assert_eq!(find(&table, &"a".repeat(100_000), "/"), "-");
+}
+
+#[test]
+fn a_known_host_without_the_path_does_not_fall_to_less_specific_hosts() {
+    let table = table(&["* / any", "*.example.org / wildcard", "a.example.org /app exact", "*.example.net /x w"]);
+    assert_eq!(find(&table, "a.example.org", "/other"), "-");
+    assert_eq!(table.select("a.example.org", "/other"), Selection::NoPath(&host("a.example.org")));
+    assert_eq!(table.select("b.example.net", "/other"), Selection::NoPath(&host("*.example.net")));
+    assert_eq!(find(&table, "b.example.org", "/other"), "wildcard");
+}
+
+#[test]
+fn unknown_hosts_are_told_apart() {
+    assert_eq!(table(&["a.example.org / a"]).select("b.example.org", "/"), Selection::UnknownHost);
+    assert_eq!(RoutingTable::default().select("", "/"), Selection::UnknownHost);
+}
+
+#[test]
+fn exact_path_beats_longest_prefix_on_segment_boundaries() {
+    let table = table(&["h / root", "h /foo foo", "h /foo/bar deep", "h =/foo exact", "h /slash/ slash", "h =/only/ only", "h /a-b dash", "h /a a"]);
+    for (path, expected) in [
+        ("/", "root"),
+        ("/foo", "exact"),
+        ("/foo/", "foo"),
+        ("/foobar", "root"),
+        ("/foo/ba", "foo"),
+        ("/foo/bar", "deep"),
+        ("/foo/bar/", "deep"),
+        ("/foo/bar/baz", "deep"),
+        ("/foo/barx", "foo"),
+        ("/FOO", "root"),
+        ("/slash", "slash"),
+        ("/slash/", "slash"),
+        ("/slash/x", "slash"),
+        ("/slashx", "root"),
+        ("/only/", "only"),
+        ("/only", "root"),
+        ("/a/b", "a"),
+        ("/a-b/c", "dash"),
+        ("/a-", "root"),
+    ] {
+        assert_eq!(find(&table, "h", path), expected, "{path}");
+    }
+}
+
+#[test]
+fn the_first_of_equal_rules_is_kept() {
+    let table = table(&["h /foo first", "h /foo second", "h /foo/ third", "h =/x first", "h =/x second"]);
+    assert_eq!(find(&table, "h", "/foo"), "first");
+    assert_eq!(find(&table, "h", "/x"), "first");
+    let rules: BTreeMap<_, _> = table.rules().map(|rule| (rule.path.clone(), rule.route.id.ingress.clone())).collect();
+    assert_eq!(rules, BTreeMap::from([(path_match("/foo"), "first".into()), (path_match("=/x"), "first".into())]));
+}
+
+#[test]
+fn a_second_reading_never_reaches_what_another_rule_protects() {
+    let table = table(&["h / open", "h /admin protected", "h =/exact/secret protected"]);
+    for path in
+        ["//admin", "/%61dmin", "/%2Fadmin", "/admin%2Fx", "/admin;v=1/x", "/\\admin", "/exact%2fsecret", "/exact//secret", "/%61dmin/x", "/;x/admin"]
+    {
+        assert!(matches!(table.select("h", path), Selection::Ambiguous { .. }), "{path}");
+        assert_eq!(find(&table, "h", path), "-", "{path}");
+    }
+    for (path, expected) in
+        [("/projects/group%2Fproject", "open"), ("/a//b", "open"), ("/admin/a%2Fb", "protected"), ("/admin//x", "protected"), ("/x;v=1", "open")]
+    {
+        assert_eq!(find(&table, "h", path), expected, "{path}");
+    }
+}
+
+#[test]
+fn a_second_reading_does_not_matter_where_both_rules_serve_alike() {
+    let same = |host: &str, path: &str| Rule { host: crate::table::tests::host(host), path: path_match(path), route: route("same") };
+    let table = RoutingTable::build([same("h", "/"), same("h", "/api")]);
+    assert_eq!(find(&table, "h", "//api"), "same");
+    let single = self::table(&["h / only"]);
+    assert_eq!(find(&single, "h", "//a%2Fb;c"), "only");
+}
+
+#[test]
+fn encoded_rule_paths_match_encoded_requests() {
+    let table = table(&["h / root", "h /caf%C3%A9 cafe"]);
+    assert_eq!(find(&table, "h", "/caf%C3%A9/menu"), "cafe");
+    assert_eq!(find(&table, "h", "/caf%C3%A9s"), "root");
+}
+
+#[test]
+fn long_paths_cost_no_more_than_the_longest_prefix() {
+    let table = table(&["h / root", "h /a/b deep"]);
+    assert_eq!(find(&table, "h", &"/".repeat(100_000)), "root");
+    assert_eq!(find(&table, "h", &format!("/a/b{}", "/x".repeat(50_000))), "deep");
+    assert!(matches!(table.select("h", &format!("/{}", "/a/b".repeat(10_000))), Selection::Ambiguous { .. }));
+}
+
+/// The sentences of the module's documentation, without any index.
+fn naive<'a>(rules: &'a [Rule], host: &str, path: &str) -> Option<&'a Arc<Route>> {
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let parent = host.split_once('.').filter(|(label, rest)| !label.is_empty() && !rest.is_empty()).map(|(_, rest)| rest);
+    let patterns = [Some(HostPattern::Exact(host.clone())), parent.map(|parent| HostPattern::Wildcard(parent.into())), Some(HostPattern::Any)];
+    let pattern = patterns.into_iter().flatten().find(|pattern| rules.iter().any(|rule| rule.host == *pattern))?;
+    let of_host = || rules.iter().filter(|rule| rule.host == pattern);
+    let exact = of_host().find(|rule| rule.path == PathMatch::Exact(path.into()));
+    let segments = |text: &str| text.split('/').map(str::to_owned).collect::<Vec<_>>();
+    let prefixes = of_host().filter_map(|rule| match &rule.path {
+        PathMatch::Prefix(prefix) => Some((segments(prefix.strip_suffix('/').unwrap_or(prefix)), rule)),
+        PathMatch::Exact(_) => None,
+    });
+    let longest = prefixes.filter(|(prefix, _)| segments(path).starts_with(prefix)).rev_max_first();
+    exact.or(longest).map(|rule| &rule.route)
+}
+
+trait FirstLongest<'a> {
+    fn rev_max_first(self) -> Option<&'a Rule>;
+}
+
+impl<'a, I: Iterator<Item = (Vec<String>, &'a Rule)>> FirstLongest<'a> for I {
+    fn rev_max_first(self) -> Option<&'a Rule> {
+        self.fold(None, |best: Option<(usize, &Rule)>, (prefix, rule)| match best {
+            Some((length, _)) if length >= prefix.len() => best,
+            _ => Some((prefix.len(), rule)),
+        })
+        .map(|(_, rule)| rule)
+    }
+}
+
+fn some_path() -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(vec!["a", "b", "ab", "a-b", "A", ""]), 0..5).prop_map(|segments| format!("/{}", segments.join("/")))
+}
+
+fn some_host() -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(vec!["a", "b", "org", "A"]), 0..4).prop_map(|labels| labels.join("."))
+}
+
+fn some_rule() -> impl Strategy<Value = (HostPattern, PathMatch)> {
+    let host = prop_oneof![
+        4 => some_host().prop_map(|host| HostPattern::Exact(host.to_ascii_lowercase())),
+        2 => some_host().prop_map(|host| HostPattern::Wildcard(host.to_ascii_lowercase())),
+        1 => Just(HostPattern::Any),
+    ];
+    (host, prop_oneof![some_path().prop_map(PathMatch::Exact), some_path().prop_map(PathMatch::Prefix)])
+}
+
+proptest! {
+    #[test]
+    fn the_table_finds_what_a_scan_of_the_rules_finds(
+        rules in prop::collection::vec(some_rule(), 0..12),
+        requests in prop::collection::vec((some_host(), any::<bool>(), some_path()), 1..20),
+    ) {
+        let rules: Vec<_> = rules.into_iter().enumerate().map(|(n, (host, path))| Rule { host, path, route: route(&n.to_string()) }).collect();
+        let table = RoutingTable::build(rules.clone());
+        for (host, dot, path) in requests {
+            let host = if dot { format!("{host}.") } else { host };
+            match table.select(&host, &path) {
+                Selection::Ambiguous { written, .. } => {
+                    prop_assert!(path.contains("//"));
+                    prop_assert_eq!(written.map(|rule| &rule.route), naive(&rules, &host, &path));
+                }
+                _ => prop_assert_eq!(table.find(&host, &path), naive(&rules, &host, &path), "{} {}", host, path),
+            }
+        }
+    }
+
+    #[test]
+    fn no_input_panics(host in ".*", path in ".*") {
+        let table = table(&["h / root", "*.h /a a", "* /b b", "h /%2F/;x odd"]);
+        let _ = path::check(&path);
+        let _ = table.select(&host, &path);
+        let _ = table.select("h", &path);
+    }
+}
