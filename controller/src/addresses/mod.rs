@@ -3,8 +3,10 @@
 //! `pool` reads the configuration, `requests` reads one Service, `allocate` decides. Nothing here binds or announces an address.
 
 mod allocate;
+mod choice;
 mod claim;
 mod held;
+mod ledger;
 mod pool;
 mod refusal;
 mod requests;

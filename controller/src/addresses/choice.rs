@@ -1,0 +1,163 @@
+//! Which addresses a Service can have, and which of them it is given. Pure.
+
+use std::net::IpAddr;
+
+use super::ledger::{Asker, Ledger};
+use super::{Asked, Claim, Families, Family, PoolRanges, Refusal};
+
+/// What would meet a request.
+#[derive(Debug)]
+pub(super) enum Plan<'a> {
+    /// These addresses, all of one pool.
+    Exactly { addresses: &'a [IpAddr], field: &'a str },
+    /// Any address of these pools, by position; `named`: the Service chose the pool.
+    From { pools: Vec<usize>, named: bool },
+    /// The request could not be read.
+    Nothing,
+}
+
+/// Whether the request could be met if nobody held anything, and how.
+pub(super) fn plan<'a>(pools: &PoolRanges, claim: &'a Claim) -> Result<Plan<'a>, Refusal> {
+    let Some(request) = &claim.request else { return Ok(Plan::Nothing) };
+    let named = request.pool.as_ref().map(|asked| named_pool(pools, asked)).transpose()?;
+    if let Some(asked) = &request.addresses {
+        check_addresses(pools, named, claim.families, asked)?;
+        return Ok(Plan::Exactly { addresses: &asked.value, field: &asked.field });
+    }
+    let candidates = named.map_or_else(|| pools.auto_assigned(), |pool| vec![pool]);
+    if candidates.is_empty() { Err(Refusal::NoPool) } else { Ok(Plan::From { pools: candidates, named: named.is_some() }) }
+}
+
+fn named_pool(pools: &PoolRanges, asked: &Asked<String>) -> Result<usize, Refusal> {
+    pools.position(&asked.value).ok_or_else(|| Refusal::UnknownPool {
+        pool: asked.value.clone(),
+        known: pools.names().map(str::to_owned).collect(),
+        field: asked.field.clone(),
+    })
+}
+
+fn check_addresses(pools: &PoolRanges, named: Option<usize>, families: Families, asked: &Asked<Vec<IpAddr>>) -> Result<(), Refusal> {
+    let field = || asked.field.clone();
+    for (position, address) in asked.value.iter().copied().enumerate() {
+        let wanted = match families {
+            Families::Any => position == 0,
+            Families::Single(family) => Family::of(address) == family && position == 0,
+            Families::PreferDual(_) | Families::RequireDual(_) => true,
+        };
+        if !wanted {
+            return Err(Refusal::FamilyNotWanted { address, field: field() });
+        }
+        let pool = pools.containing(address);
+        if pool.is_none() || named.is_some() && pool != named {
+            return Err(Refusal::AddressNotInPool { address, pool: named.map(|pool| pools.name(pool).to_owned()), field: field() });
+        }
+    }
+    match asked.value.as_slice() {
+        [one] if matches!(families, Families::RequireDual(_)) => Err(Refusal::FamilyMissing { missing: Family::of(*one).other(), field: field() }),
+        [one, two, ..] if pools.containing(*one) != pools.containing(*two) => Err(Refusal::PoolsDiffer {
+            addresses: [*one, *two],
+            pools: [*one, *two].map(|address| pools.pool_of(address).unwrap_or_default().to_owned()),
+            field: field(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The addresses that the asker gets beside those it has.
+pub(super) fn complete<'a>(
+    pools: &PoolRanges,
+    ledger: &mut Ledger<'a>,
+    asker: Asker<'a>,
+    plan: &Plan<'a>,
+    kept: &[IpAddr],
+) -> Result<Vec<IpAddr>, Refusal> {
+    match plan {
+        Plan::Nothing => Ok(Vec::new()),
+        Plan::Exactly { addresses, field } => exactly(ledger, asker, addresses, field, kept),
+        Plan::From { pools: candidates, .. } => {
+            let joinable = ledger.joinable(asker);
+            let mut choice = Choice { pools, ledger, joinable };
+            match kept {
+                [] => choice.first(candidates, asker.claim.families),
+                [one] => choice.second(*one, asker.claim.families),
+                _ => Ok(Vec::new()),
+            }
+        }
+    }
+}
+
+fn exactly<'a>(ledger: &Ledger<'a>, asker: Asker<'a>, wanted: &[IpAddr], field: &str, kept: &[IpAddr]) -> Result<Vec<IpAddr>, Refusal> {
+    let missing: Vec<_> = wanted.iter().copied().filter(|address| !kept.contains(address)).collect();
+    for address in &missing {
+        if let Some(obstacle) = ledger.obstacle(asker, *address) {
+            return Err(obstacle.refusal(*address, field.to_owned()));
+        }
+    }
+    Ok(missing)
+}
+
+/// The choice among addresses that nobody named.
+struct Choice<'a, 'b> {
+    pools: &'b PoolRanges,
+    ledger: &'b mut Ledger<'a>,
+    /// Shared addresses that the asker may join; they come before free ones, for that is what a sharing key is for.
+    joinable: Vec<IpAddr>,
+}
+
+impl Choice<'_, '_> {
+    fn first(&mut self, candidates: &[usize], families: Families) -> Result<Vec<IpAddr>, Refusal> {
+        let mut candidates = candidates.to_vec();
+        candidates.sort_by_key(|pool| !self.joinable.iter().any(|address| self.pools.containing(*address) == Some(*pool)));
+        let found = match families {
+            Families::Any => candidates.iter().find_map(|pool| self.one(*pool, Family::V4).or_else(|| self.one(*pool, Family::V6))),
+            Families::Single(family) => self.any(&candidates, family),
+            Families::PreferDual(family) => return self.preferably_both(&candidates, family),
+            Families::RequireDual(family) => return self.both(&candidates, family).ok_or_else(|| self.none(&candidates, &[family, family.other()])),
+        };
+        let wanted = if let Families::Single(family) = families { vec![family] } else { vec![Family::V4] };
+        found.map(|address| vec![address]).ok_or_else(|| self.none(&candidates, &wanted))
+    }
+
+    fn preferably_both(&mut self, candidates: &[usize], family: Family) -> Result<Vec<IpAddr>, Refusal> {
+        self.both(candidates, family)
+            .or_else(|| self.any(candidates, family).map(|address| vec![address]))
+            .or_else(|| self.any(candidates, family.other()).map(|address| vec![address]))
+            .ok_or_else(|| self.none(candidates, &[family]))
+    }
+
+    /// The address of the other family, from the pool of the one that is held.
+    fn second(&mut self, held: IpAddr, families: Families) -> Result<Vec<IpAddr>, Refusal> {
+        let other = Family::of(held).other();
+        let Some(pool) = self.pools.containing(held) else { return Ok(Vec::new()) };
+        match families {
+            Families::Any | Families::Single(_) => Ok(Vec::new()),
+            Families::PreferDual(_) => Ok(self.one(pool, other).into_iter().collect()),
+            Families::RequireDual(_) => self.one(pool, other).map(|address| vec![address]).ok_or_else(|| self.none(&[pool], &[other])),
+        }
+    }
+
+    fn one(&mut self, pool: usize, family: Family) -> Option<IpAddr> {
+        let joins = |address: &&IpAddr| Family::of(**address) == family && self.pools.containing(**address) == Some(pool);
+        let joined = self.joinable.iter().find(joins).copied();
+        joined.or_else(|| self.ledger.free(pool, family))
+    }
+
+    fn any(&mut self, candidates: &[usize], family: Family) -> Option<IpAddr> {
+        candidates.iter().find_map(|pool| self.one(*pool, family))
+    }
+
+    fn both(&mut self, candidates: &[usize], family: Family) -> Option<Vec<IpAddr>> {
+        candidates.iter().find_map(|pool| Some(vec![self.one(*pool, family)?, self.one(*pool, family.other())?]))
+    }
+
+    /// Why nothing was found: no pool has such addresses, or the last one that has them has none left.
+    fn none(&mut self, candidates: &[usize], families: &[Family]) -> Refusal {
+        let has = |pool: usize| families.iter().all(|family| self.pools.ranges(pool, *family).next().is_some());
+        let Some(pool) = candidates.iter().rev().copied().find(|pool| has(*pool)) else {
+            let named = if let [one] = candidates { Some(self.pools.name(*one).to_owned()) } else { None };
+            return Refusal::NoSuchFamily { pool: named, families: families.to_vec() };
+        };
+        let exhausted = families.iter().copied().find(|family| self.one(pool, *family).is_none());
+        Refusal::PoolExhausted { pool: self.pools.name(pool).to_owned(), family: exhausted.unwrap_or(families[0]) }
+    }
+}
