@@ -1,6 +1,33 @@
-//! From a query's bytes to the reply's bytes. Pure.
+//! From a query's bytes to the reply's bytes (RFC 1034 section 4.3.2). Pure, without allocation, total over any bytes.
 
+mod chain;
+mod writer;
+
+pub(crate) use self::chain::MAX_ALIASES;
+use self::writer::Writer;
 use crate::ZoneSet;
+use crate::query::{Edns, Header, Question};
+use crate::wire::DS;
+
+/// The largest UDP reply in bytes, which avoids fragments (RFC 9715, DNS flag day 2020); also what our OPT advertises.
+pub(crate) const UDP_PAYLOAD: u16 = 1232;
+/// The largest UDP reply to a client that sends no OPT (RFC 1035 section 4.2.1).
+const CLASSIC_PAYLOAD: usize = 512;
+
+const OPCODE_QUERY: u8 = 0;
+const CLASS_IN: u16 = 1;
+const IXFR: u16 = 251;
+const AXFR: u16 = 252;
+
+/// Response codes (RFC 1035 section 4.1.1, RFC 6891 section 9).
+pub(crate) mod code {
+    pub(crate) const NOERROR: u16 = 0;
+    pub(crate) const FORMERR: u16 = 1;
+    pub(crate) const NXDOMAIN: u16 = 3;
+    pub(crate) const NOTIMP: u16 = 4;
+    pub(crate) const REFUSED: u16 = 5;
+    pub(crate) const BADVERS: u16 = 16;
+}
 
 /// How a query came in; it decides how long the reply may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +52,51 @@ pub struct Answered {
 }
 
 /// Answers `query` from `zones` into `out`, which holds at least 512 bytes and limits the reply. `None`: send nothing.
-pub fn answer(_zones: &ZoneSet, _query: &[u8], _transport: Transport, _out: &mut [u8]) -> Option<Answered> {
-    None
+pub fn answer(zones: &ZoneSet, query: &[u8], transport: Transport, out: &mut [u8]) -> Option<Answered> {
+    let header = Header::read(query)?;
+    if out.len() < CLASSIC_PAYLOAD {
+        return None;
+    }
+    let mut reply = Writer::new(out, &header);
+    if header.opcode != OPCODE_QUERY {
+        return Some(reply.finish(code::NOTIMP));
+    }
+    let Some(question) = Question::read(query, &header) else {
+        return Some(reply.finish(code::FORMERR));
+    };
+    reply.question(query, &question);
+    let Ok(edns) = Edns::read(query, &header, question.end) else {
+        return Some(reply.finish(code::FORMERR));
+    };
+    reply.allow(limit(transport, edns.as_ref()), edns);
+    let code = respond(zones, &question, edns.as_ref(), &mut reply);
+    Some(reply.finish(code))
+}
+
+fn limit(transport: Transport, edns: Option<&Edns>) -> usize {
+    match (transport, edns) {
+        (Transport::Tcp, _) => usize::from(u16::MAX),
+        (Transport::Udp, Some(edns)) => usize::from(edns.payload).clamp(CLASSIC_PAYLOAD, UDP_PAYLOAD.into()),
+        (Transport::Udp, None) => CLASSIC_PAYLOAD,
+    }
+}
+
+/// Writes the sections and returns the response code.
+fn respond(zones: &ZoneSet, question: &Question, edns: Option<&Edns>, reply: &mut Writer<'_>) -> u16 {
+    if edns.is_some_and(|edns| edns.version > 0) {
+        return code::BADVERS;
+    }
+    // Transfers are not served.
+    if question.class != CLASS_IN || matches!(question.record_type, AXFR | IXFR) {
+        return code::REFUSED;
+    }
+    // RFC 4035 section 3.1.4.1: the DS of a zone's apex is the parent's, if that is ours too.
+    let parent = if question.record_type == DS { zones.closest(&question.name, question.name.labels().wrapping_sub(1)) } else { None };
+    match parent.or_else(|| zones.closest(&question.name, usize::MAX)) {
+        Some(zone) => chain::respond(zone, question, reply),
+        None => {
+            reply.explain_not_authoritative();
+            code::REFUSED
+        }
+    }
 }

@@ -4,9 +4,12 @@
 //! [`arc_swap::ArcSwap`] that the server was started with.
 
 pub mod answer;
+mod name;
+mod query;
 pub mod record;
 pub mod serial;
 pub mod server;
+mod wire;
 pub mod zone;
 pub mod zonefile;
 

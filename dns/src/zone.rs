@@ -1,36 +1,23 @@
 //! A zone, built once and then read by every query. Pure.
+//!
+//! Everything lies in a few arrays: names, record sets in wire form ready to be copied into a reply, and one hash table from
+//! lower-cased owner names to nodes. Every name that exists has a node, empty non-terminals included, so a lookup costs one probe
+//! for each label below the apex at most, whatever the zone's size and whether the name exists or not.
 
-use std::sync::Arc;
+mod build;
+mod explain;
+mod list;
+mod lookup;
+mod set;
 
-use crate::{Name, RecordSet, RecordType, Soa};
+use hashbrown::{DefaultHashBuilder, HashTable};
 
-/// The zones that are served.
-#[derive(Debug, Default)]
-pub struct ZoneSet {
-    zones: Vec<Arc<Zone>>,
-}
-
-impl ZoneSet {
-    /// The set of `zones`, in any order; zones may lie below one another.
-    ///
-    /// # Errors
-    /// Names the first origin that comes twice.
-    pub fn new(zones: Vec<Arc<Zone>>) -> Result<Self, ZoneError> {
-        Ok(Self { zones })
-    }
-
-    /// The zones, in the order given.
-    #[must_use]
-    pub fn zones(&self) -> &[Arc<Zone>] {
-        &self.zones
-    }
-
-    /// The zone that answers for `name`: the one with the longest origin.
-    #[must_use]
-    pub fn find(&self, name: &Name) -> Option<&Arc<Zone>> {
-        self.zones.iter().filter(|zone| zone.origin.zone_of(name)).max_by_key(|zone| zone.origin.num_labels())
-    }
-}
+pub use self::explain::{Explanation, Step};
+pub use self::list::Listed;
+pub(crate) use self::lookup::Found;
+pub use self::set::ZoneSet;
+use crate::name::WireName;
+use crate::{Name, RecordSet, Soa};
 
 /// What becomes of a name that would exist only because something lies below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,19 +30,85 @@ pub enum EmptyNonTerminals {
 }
 
 /// One zone at one serial.
-#[derive(Debug)]
 pub struct Zone {
     origin: Name,
+    origin_wire: WireName,
     serial: u32,
+    soa: Soa,
+    nodes: Vec<Node>,
+    sets: Vec<Set>,
+    /// Owner names, lower-cased.
+    names: Vec<u8>,
+    /// Records with their owner as a pointer to the question's name.
+    wire: Vec<u8>,
+    /// Offsets within a set's wire where a pointer to the origin has to be written.
+    patches: Vec<u16>,
+    /// Nodes whose addresses belong into the additional section.
+    additional: Vec<NodeId>,
+    table: HashTable<NodeId>,
+    hasher: DefaultHashBuilder,
+    /// The SOA for negative answers, with their TTL (RFC 2308 section 3).
+    negative_soa: Set,
+}
+
+/// Index into a zone's nodes; the apex is 0.
+pub(crate) type NodeId = u32;
+pub(crate) const APEX: NodeId = 0;
+
+/// A name that exists.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Node {
+    name: u32,
+    name_length: u8,
+    /// Labels below the apex.
+    depth: u8,
+    /// Delegated here: NS records below the apex.
+    pub(crate) is_cut: bool,
+    pub(crate) is_derived: bool,
+    /// Its `*` child.
+    wildcard: Option<std::num::NonZeroU32>,
+    sets: Span,
+}
+
+impl Node {
+    /// Labels below the apex.
+    pub(crate) fn depth(&self) -> usize {
+        self.depth.into()
+    }
+}
+
+/// The records of one type at one node.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Set {
+    pub(crate) record_type: u16,
+    pub(crate) records: u16,
+    wire: u32,
+    wire_length: u16,
+    patches: Span,
+    additional: Span,
+}
+
+/// A run of entries of an array.
+#[derive(Debug, Clone, Copy, Default)]
+struct Span {
+    start: u32,
+    length: u16,
+}
+
+impl Span {
+    fn of<T>(self, all: &[T]) -> &[T] {
+        &all[self.start as usize..self.start as usize + usize::from(self.length)]
+    }
 }
 
 impl Zone {
-    /// Builds a zone. `records` hold the NS at the apex and everything below it; the SOA is separate.
+    /// Builds a zone. `records` hold the NS at the apex and everything below it; the SOA is separate. Sets of one owner and type are
+    /// merged: equal records count once, the lowest TTL holds.
     ///
     /// # Errors
     /// Names the first record that cannot be part of the zone.
-    pub fn build(origin: Name, _soa: &Soa, serial: u32, _records: &[RecordSet], _ents: EmptyNonTerminals) -> Result<Self, ZoneError> {
-        Ok(Self { origin, serial })
+    pub fn build(origin: Name, soa: &Soa, serial: u32, records: &[RecordSet], empty: EmptyNonTerminals) -> Result<Self, ZoneError> {
+        build::build(origin, soa, serial, records, empty)
     }
 
     /// The zone's apex.
@@ -70,83 +123,57 @@ impl Zone {
         self.serial
     }
 
-    /// A hash over all records and the SOA, but not the serial: the same in every run and on every machine, whatever the records' order.
+    /// The SOA without its serial.
     #[must_use]
-    pub const fn content_hash(&self) -> [u8; 32] {
-        [0; 32]
+    pub const fn soa(&self) -> &Soa {
+        &self.soa
     }
 
-    /// Every record set with its owner in canonical order (RFC 4034 section 6.1), the SOA first; `derived` tells copies of a wildcard.
-    pub fn records(&self) -> impl Iterator<Item = Listed> + '_ {
-        std::iter::empty()
+    pub(crate) const fn origin_wire(&self) -> &WireName {
+        &self.origin_wire
     }
 
-    /// What is answered for `name` and `record_type`, and why.
-    #[must_use]
-    pub fn lookup_explained(&self, _name: &Name, _record_type: RecordType) -> Explanation {
-        Explanation { steps: Vec::new(), records: Vec::new() }
+    pub(crate) const fn negative_soa(&self) -> &Set {
+        &self.negative_soa
+    }
+
+    pub(crate) fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id as usize]
+    }
+
+    /// The node's name, lower-cased.
+    pub(crate) fn name(&self, node: &Node) -> &[u8] {
+        &self.names[node.name as usize..node.name as usize + usize::from(node.name_length)]
+    }
+
+    /// The node's records, by ascending type.
+    pub(crate) fn sets(&self, node: &Node) -> &[Set] {
+        node.sets.of(&self.sets)
+    }
+
+    pub(crate) fn set(&self, node: &Node, record_type: u16) -> Option<&Set> {
+        self.sets(node).iter().find(|set| set.record_type == record_type)
+    }
+
+    pub(crate) fn wire(&self, set: &Set) -> &[u8] {
+        &self.wire[set.wire as usize..set.wire as usize + usize::from(set.wire_length)]
+    }
+
+    /// Where in the set's wire a pointer to the origin has to be written.
+    pub(crate) fn patches(&self, set: &Set) -> &[u16] {
+        set.patches.of(&self.patches)
+    }
+
+    /// Nodes whose addresses go with the set.
+    pub(crate) fn additional(&self, set: &Set) -> &[NodeId] {
+        set.additional.of(&self.additional)
     }
 }
 
-/// A record set of a built zone.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Listed {
-    /// The records.
-    pub set: RecordSet,
-    /// Whether they were copied from a wildcard ([`EmptyNonTerminals::InheritWildcard`]).
-    pub derived: bool,
-}
-
-/// How a name is answered: the steps in order, the last one decides.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Explanation {
-    /// One step for each name that was looked up.
-    pub steps: Vec<Step>,
-    /// The answer section.
-    pub records: Vec<RecordSet>,
-}
-
-/// One step of a lookup.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    /// The name is not in this zone.
-    OutsideZone(Name),
-    /// The name is in the zone and has records of the type.
-    Found(Name),
-    /// The name is in the zone, and has no records of the type.
-    NoData(Name),
-    /// The name has no records itself, but names lie below it.
-    EmptyNonTerminal(Name),
-    /// The name is covered by a wildcard; the following step tells what that has.
-    Wildcard {
-        /// The name asked for.
-        name: Name,
-        /// The wildcard.
-        source: Name,
-    },
-    /// The name is an alias; the following step is about its target.
-    Alias {
-        /// The owner of the CNAME.
-        name: Name,
-        /// Its target.
-        target: Name,
-    },
-    /// The name lies at or below a delegation.
-    Delegation {
-        /// The name asked for.
-        name: Name,
-        /// The owner of the NS records.
-        cut: Name,
-    },
-    /// The name does not exist.
-    NxDomain {
-        /// The name asked for.
-        name: Name,
-        /// The nearest name above it that exists.
-        closest_encloser: Name,
-    },
-    /// The chain of aliases is too long or a loop; it ends here.
-    ChainEnds(Name),
+impl std::fmt::Debug for Zone {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Zone({} serial {}, {} names)", self.origin, self.serial, self.nodes.len())
+    }
 }
 
 /// Why a zone cannot be built.
@@ -163,9 +190,34 @@ pub enum ZoneError {
     /// A CNAME stands beside other data (RFC 2181 section 10.1).
     #[error("{0} has a CNAME and other records")]
     CnameAndOther(Name),
-    /// A record set is empty or mixes types.
-    #[error("{0}: a record set holds one or more records of one type")]
+    /// A record set is empty, mixes types, or is longer than a message can hold.
+    #[error("{0}: a record set holds one or more records of one type, in at most 60000 bytes")]
     BadRecordSet(Name),
+    /// A type that cannot stand in a zone (SOA is given apart; OPT, ANY and the like are no data) or that is not served (DNAME).
+    #[error("{owner}: records of type {record_type} cannot be served from a zone")]
+    UnsupportedType {
+        /// The record's owner.
+        owner: Name,
+        /// Its type.
+        record_type: crate::RecordType,
+    },
+    /// NS records at a wildcard have no meaning (RFC 4592 section 4.2).
+    #[error("{0}: a wildcard cannot be delegated")]
+    WildcardDelegation(Name),
+    /// A TTL is above 2^31-1 (RFC 2181 section 8).
+    #[error("{0}: the TTL is above 2147483647 seconds")]
+    Ttl(Name),
+    /// Data that has no wire form.
+    #[error("{owner}: the record cannot be encoded: {reason}")]
+    Encoding {
+        /// The record's owner.
+        owner: Name,
+        /// What the encoder says.
+        reason: String,
+    },
+    /// More than 4 GiB.
+    #[error("the zone is larger than 4 GiB")]
+    TooLarge,
     /// Two zones have the same origin.
     #[error("the zone {0} is there twice")]
     DuplicateZone(Name),

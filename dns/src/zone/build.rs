@@ -1,0 +1,278 @@
+//! Records to a [`Zone`]: nodes first, then the records' wire form, then what points from one node to another.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use hickory_proto::rr::RecordType;
+use hickory_proto::rr::rdata::SOA;
+
+use super::{APEX, EmptyNonTerminals, Node, NodeId, Set, Span, Zone, ZoneError};
+use crate::name::WireName;
+use crate::wire::{self, NS, RdataEncoder};
+use crate::{Name, RData, RecordSet, Soa};
+
+/// Longest wire form of a record set: it has to fit a message beside question and OPT.
+const MAX_SET: usize = 60_000;
+
+/// Which records go to which node. Sorting brings those of one set together, in the order they were given.
+type Placed = Vec<(NodeId, u16, u32)>;
+
+pub(super) fn build(origin: Name, soa: &Soa, serial: u32, records: &[RecordSet], empty: EmptyNonTerminals) -> Result<Zone, ZoneError> {
+    let mut zone = empty_zone(origin, soa, serial, records.len());
+    zone.insert(zone.origin_wire, 0)?;
+    let mut placed = Placed::with_capacity(records.len());
+    for (index, set) in records.iter().enumerate() {
+        let record_type = check(&zone.origin, set)?;
+        let owner = WireName::of(&set.owner);
+        if !zone.encloses(&owner) {
+            return Err(ZoneError::OutsideZone { owner: set.owner.clone(), origin: zone.origin.clone() });
+        }
+        let node = zone.insert(owner, owner.labels())?;
+        placed.push((node, record_type, index as u32));
+    }
+    placed.sort_unstable();
+    if empty == EmptyNonTerminals::InheritWildcard {
+        inherit(&mut zone, &mut placed)?;
+    }
+    encode(&mut zone, soa, records, &placed)?;
+    link(&mut zone)?;
+    zone.names.shrink_to_fit();
+    zone.nodes.shrink_to_fit();
+    zone.sets.shrink_to_fit();
+    zone.wire.shrink_to_fit();
+    Ok(zone)
+}
+
+fn empty_zone(origin: Name, soa: &Soa, serial: u32, names: usize) -> Zone {
+    let origin_wire = WireName::of(&origin);
+    let nothing = Set { record_type: 0, records: 0, wire: 0, wire_length: 0, patches: Span::default(), additional: Span::default() };
+    Zone {
+        origin,
+        origin_wire,
+        serial,
+        soa: soa.clone(),
+        nodes: Vec::with_capacity(names + 1),
+        sets: Vec::with_capacity(names + 1),
+        names: Vec::with_capacity(names * (origin_wire.bytes().len() + 8)),
+        wire: Vec::with_capacity(names * 16),
+        patches: Vec::new(),
+        additional: Vec::new(),
+        table: HashTable::with_capacity(names + 1),
+        hasher: DefaultHashBuilder::default(),
+        negative_soa: nothing,
+    }
+}
+
+/// The type of a set that may stand in a zone.
+fn check(origin: &Name, set: &RecordSet) -> Result<u16, ZoneError> {
+    let Some(record_type) = set.record_type().filter(|&first| set.data.iter().all(|data| data.record_type() == first)) else {
+        return Err(ZoneError::BadRecordSet(set.owner.clone()));
+    };
+    if set.ttl > i32::MAX as u32 {
+        return Err(ZoneError::Ttl(set.owner.clone()));
+    }
+    let number = u16::from(record_type);
+    // RFC 6895 section 3.1: 128 to 255 are queries and meta types.
+    let is_data = !matches!(number, 0 | 6 | 39 | 41 | 128..=255) && !matches!(record_type, RecordType::RRSIG | RecordType::NSEC | RecordType::NSEC3);
+    if !is_data {
+        return Err(ZoneError::UnsupportedType { owner: set.owner.clone(), record_type });
+    }
+    if number == NS && set.owner.is_wildcard() && set.owner != *origin {
+        return Err(ZoneError::WildcardDelegation(set.owner.clone()));
+    }
+    Ok(number)
+}
+
+impl Zone {
+    /// The node of the name's last `labels` labels; it and every name between it and the apex come to exist.
+    fn insert(&mut self, name: WireName, labels: usize) -> Result<NodeId, ZoneError> {
+        let apex = self.origin_wire.labels();
+        let labels = labels.max(apex);
+        if let Some(id) = self.probe(name.last(labels)) {
+            return Ok(id);
+        }
+        let parent = if labels > apex { Some(self.insert(name, labels - 1)?) } else { None };
+        let bytes = name.last(labels);
+        let id = NodeId::try_from(self.nodes.len()).map_err(|_| ZoneError::TooLarge)?;
+        let start = u32::try_from(self.names.len()).map_err(|_| ZoneError::TooLarge)?;
+        self.names.extend_from_slice(bytes);
+        let depth = (labels - apex) as u8;
+        self.nodes.push(Node {
+            name: start,
+            name_length: bytes.len() as u8,
+            depth,
+            is_cut: false,
+            is_derived: false,
+            wildcard: None,
+            sets: Span::default(),
+        });
+        if let Some(parent) = parent.filter(|_| bytes.starts_with(b"\x01*")) {
+            self.nodes[parent as usize].wildcard = NonZeroU32::new(id);
+        }
+        let hash = self.hash(bytes);
+        let Self { table, nodes, names, hasher, .. } = self;
+        table.insert_unique(hash, id, |&id| {
+            let node = &nodes[id as usize];
+            std::hash::BuildHasher::hash_one(hasher, &names[node.name as usize..node.name as usize + usize::from(node.name_length)])
+        });
+        Ok(id)
+    }
+}
+
+/// Gives each empty non-terminal the records of the wildcard that covered it before something came below it.
+fn inherit(zone: &mut Zone, placed: &mut Placed) -> Result<(), ZoneError> {
+    let mut sources: BTreeMap<NodeId, Placed> = BTreeMap::new();
+    for id in 0..zone.nodes.len() as NodeId {
+        if let Some(wildcard) = zone.node(id).wildcard {
+            let first = placed.partition_point(|&(node, ..)| node < wildcard.get());
+            sources.insert(wildcard.get(), placed[first..].iter().take_while(|&&(node, ..)| node == wildcard.get()).copied().collect());
+        }
+    }
+    if sources.is_empty() {
+        return Ok(());
+    }
+    let mut empty: Vec<NodeId> =
+        (1..zone.nodes.len() as NodeId).filter(|&id| placed.binary_search_by_key(&id, |&(node, ..)| node).is_err()).collect();
+    // From the top, so that what one inherited passes on to those below it.
+    empty.sort_by_key(|&id| zone.node(id).depth);
+    for id in empty {
+        let name = WireName::read(zone.name(zone.node(id)), 0).expect("the zone's own names are whole");
+        let parent = zone.probe(name.last(name.labels() - 1)).expect("every name but the apex has a parent");
+        let Some(records) = zone.node(parent).wildcard.and_then(|source| sources.get(&source.get())).filter(|records| !records.is_empty()).cloned()
+        else {
+            continue;
+        };
+        if name.bytes().starts_with(b"\x01*") {
+            continue;
+        }
+        copy(zone, placed, id, &records);
+        if zone.node(id).wildcard.is_none()
+            && let Some(wildcard) = wildcard_below(&name)
+        {
+            let wildcard = zone.insert(wildcard, wildcard.labels())?;
+            copy(zone, placed, wildcard, &records);
+            sources.insert(wildcard, records);
+        }
+    }
+    placed.sort_unstable();
+    Ok(())
+}
+
+fn copy(zone: &mut Zone, placed: &mut Placed, to: NodeId, records: &Placed) {
+    zone.nodes[to as usize].is_derived = true;
+    placed.extend(records.iter().map(|&(_, record_type, index)| (to, record_type, index)));
+}
+
+/// `*` below the name; `None` when that is too long to be a name.
+fn wildcard_below(name: &WireName) -> Option<WireName> {
+    WireName::read(&[b"\x01*", name.bytes()].concat(), 0)
+}
+
+/// Writes every set's records.
+fn encode(zone: &mut Zone, soa: &Soa, records: &[RecordSet], placed: &Placed) -> Result<(), ZoneError> {
+    let mut encoder = RdataEncoder::new(zone.origin_wire);
+    encode_soa(zone, &mut encoder, soa)?;
+    let mut rest = placed.as_slice();
+    for id in 0..zone.nodes.len() as NodeId {
+        // The apex's sets start with the SOA, written just now.
+        let start = if id == APEX { 0 } else { zone.sets.len() };
+        while let Some(&(node, record_type, first)) = rest.first().filter(|&&(node, ..)| node == id) {
+            let size = rest.iter().take_while(|&&(other, other_type, _)| (other, other_type) == (node, record_type)).count();
+            let owner = &records[first as usize].owner;
+            let ttl = rest[..size].iter().map(|&(.., index)| records[index as usize].ttl).min().unwrap_or_default();
+            let data = rest[..size].iter().flat_map(|&(.., index)| &records[index as usize].data);
+            let set = encode_set(zone, &mut encoder, owner, record_type, ttl, data)?;
+            zone.sets.push(set);
+            rest = &rest[size..];
+        }
+        if id == APEX {
+            zone.sets.sort_by_key(|set| set.record_type);
+        }
+        finish(zone, id, start, records, placed)?;
+    }
+    Ok(())
+}
+
+fn encode_soa(zone: &mut Zone, encoder: &mut RdataEncoder, soa: &Soa) -> Result<(), ZoneError> {
+    let data = |serial| RData::SOA(SOA::new(soa.mname.clone(), soa.rname.clone(), serial, soa.refresh, soa.retry, soa.expire, soa.minimum));
+    let (origin, serial) = (zone.origin.clone(), zone.serial);
+    let set = encode_set(zone, encoder, &origin, wire::SOA, soa.ttl, [&data(serial)])?;
+    zone.sets.push(set);
+    // RFC 2308 section 3: the lower one of the SOA's TTL and its MINIMUM.
+    zone.negative_soa = encode_set(zone, encoder, &origin, wire::SOA, soa.ttl.min(soa.minimum), [&data(serial)])?;
+    Ok(())
+}
+
+fn encode_set<'a>(
+    zone: &mut Zone,
+    encoder: &mut RdataEncoder,
+    owner: &Name,
+    record_type: u16,
+    ttl: u32,
+    data: impl IntoIterator<Item = &'a RData>,
+) -> Result<Set, ZoneError> {
+    let mut encoded = Vec::new();
+    for data in data {
+        encoded.push(encoder.encode(data).map_err(|error| ZoneError::Encoding { owner: owner.clone(), reason: error.to_string() })?);
+    }
+    // The same content always gives the same bytes, whatever the order it came in.
+    encoded.sort_unstable();
+    encoded.dedup();
+    if record_type == wire::CNAME && encoded.len() > 1 {
+        return Err(ZoneError::CnameAndOther(owner.clone()));
+    }
+    let (start, patches) = (zone.wire.len(), zone.patches.len());
+    for rdata in &encoded {
+        let record = zone.wire.len() - start;
+        wire::push_record(&mut zone.wire, record_type, ttl, &rdata.bytes);
+        zone.patches.extend(rdata.pointers().map(|at| (record + wire::FIXED + at) as u16));
+        if zone.wire.len() - start > MAX_SET {
+            return Err(ZoneError::BadRecordSet(owner.clone()));
+        }
+    }
+    Ok(Set {
+        record_type,
+        records: encoded.len() as u16,
+        wire: u32::try_from(start).map_err(|_| ZoneError::TooLarge)?,
+        wire_length: (zone.wire.len() - start) as u16,
+        patches: span(patches, zone.patches.len())?,
+        additional: Span::default(),
+    })
+}
+
+fn span(start: usize, end: usize) -> Result<Span, ZoneError> {
+    Ok(Span { start: u32::try_from(start).map_err(|_| ZoneError::TooLarge)?, length: u16::try_from(end - start).map_err(|_| ZoneError::TooLarge)? })
+}
+
+/// Ties the sets from `start` on to the node and checks that they go together.
+fn finish(zone: &mut Zone, id: NodeId, start: usize, records: &[RecordSet], placed: &Placed) -> Result<(), ZoneError> {
+    let sets = &zone.sets[start..];
+    if sets.len() > 1 && sets.iter().any(|set| set.record_type == wire::CNAME) {
+        let at = placed.partition_point(|&(node, ..)| node < id);
+        return Err(ZoneError::CnameAndOther(records[placed[at].2 as usize].owner.clone()));
+    }
+    let is_cut = id != APEX && sets.iter().any(|set| set.record_type == NS);
+    let sets = span(start, zone.sets.len())?;
+    let node = &mut zone.nodes[id as usize];
+    node.is_cut = is_cut;
+    node.sets = sets;
+    Ok(())
+}
+
+/// Finds the nodes that the records' targets name, once all nodes are known.
+fn link(zone: &mut Zone) -> Result<(), ZoneError> {
+    for index in 0..zone.sets.len() {
+        let set = zone.sets[index];
+        let mut nodes: Vec<NodeId> = Vec::new();
+        for rdata in wire::rdatas(zone.wire(&set)) {
+            let target = wire::target(set.record_type, rdata, &zone.origin_wire).filter(|target| zone.encloses(target));
+            let node = target.and_then(|target| zone.probe(target.bytes()));
+            nodes.extend(node.filter(|node| !nodes.contains(node)));
+        }
+        let start = zone.additional.len();
+        zone.additional.extend(nodes);
+        zone.sets[index].additional = span(start, zone.additional.len())?;
+    }
+    Ok(())
+}
