@@ -88,6 +88,8 @@ pub enum Reason {
     MissingReference,
     /// A Secret that the object names cannot be used.
     InvalidSecret,
+    /// The Secret that the object wants written is another's.
+    SecretTaken,
     /// A backend has no ready endpoint.
     NoEndpoints,
     /// A certificate could not be had.

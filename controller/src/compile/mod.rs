@@ -8,15 +8,28 @@
 //! ```
 //! What this does not do: build a zone with its serial, parse keys for the TLS acceptor, write anything. Whoever runs it does that with the result.
 
+mod annotations;
+mod backends;
+mod certificates;
 mod findings;
+mod ingresses;
+mod issuers;
+mod l4;
 mod names;
 mod parsed;
 mod report;
+mod routes;
+mod secrets;
+mod services;
 mod settings;
+mod summary;
+mod zones;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+pub use annotations::documentation as annotations_page;
 pub use parsed::ParsedCertificates;
 pub use report::{
     CertificateReport, CertificateStatus, DnsReport, HostReport, RefusedClaim, Report, RouteReport, ServicePortReport, ServiceReport, TlsReport,
@@ -28,7 +41,12 @@ use gateway::certificates::ParsedCertificate;
 
 use crate::addresses::Allocations;
 use crate::objects::Objects;
+use crate::ownership::Ownership;
 use crate::problem::Problem;
+use backends::Backends;
+use certificates::Scene;
+use findings::Findings;
+use parsed::Parser;
 
 /// What is held and was decided before, read back from where it persists.
 #[derive(Debug, Clone)]
@@ -107,8 +125,94 @@ pub enum CertificateSource {
     Tenant(acme::SecretName),
 }
 
+/// What is compiled: read-only, handed around whole.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Input<'a> {
+    pub(crate) objects: &'a Objects,
+    pub(crate) settings: &'a Settings,
+    pub(crate) facts: &'a Facts,
+}
+
 /// Compiles everything.
 #[must_use]
-pub fn compile(_objects: &Objects, _settings: &Settings, _facts: &Facts) -> Compiled {
-    Compiled::default()
+pub fn compile(objects: &Objects, settings: &Settings, facts: &Facts) -> Compiled {
+    let input = Input { objects, settings, facts };
+    let mut findings = Findings::default();
+    let mut parser = Parser::new(&facts.parsed);
+
+    let views = ingresses::ours(input, &mut findings);
+    let names = services::names(input, &mut findings);
+    let claims = views.iter().flat_map(ingresses::View::claims).chain(names.iter().flat_map(services::Names::claims)).collect();
+    let ownership = Ownership::decide(claims, zones::reserved(&settings.zones));
+    let refused = refusals(&views, &names, &ownership, &mut findings);
+
+    let issuers = issuers::usable(input, &mut parser, &mut findings);
+    let scene = Scene { input, ownership: &ownership, issuers: &issuers };
+    let decided = certificates::decide(scene, &views, &mut parser, &mut findings);
+
+    let backends = Backends::new(input, &mut findings);
+    let (placed, backends) = routes::gather(&views, &ownership, backends, &decided.served.coverage(), &mut findings);
+    let allocations = l4::addresses(input, &mut findings);
+    let zones = zones::contents(input, &views, &names, &ownership, &allocations, &mut findings);
+    let (l4, services) = load_balancers(input, &allocations, &names, &ownership, &backends, &mut findings);
+
+    let hosts = summary::hosts(input, &ownership, &placed, &decided, &zones);
+    let report = Report { hosts, certificates: summary::certificates(input, &decided.orders), services, refused };
+    let rules: Vec<_> = placed.into_iter().map(|placed| placed.rule).collect();
+    Compiled {
+        table: gateway::RoutingTable::build(rules.iter().cloned()),
+        rules,
+        certificates: decided.served.certificates(),
+        challenges: gateway::Challenges { http01: facts.held.challenges.http01.clone(), tls_alpn01: facts.held.challenges.tls_alpn01.clone() },
+        zones,
+        wanted: certificates::wanted_set(&decided.orders, &issuers),
+        l4,
+        allocations,
+        parsed: parser.into_parsed(),
+        problems: findings.into_problems(),
+        report,
+    }
 }
+
+/// Tells everybody which hosts they did not get.
+fn refusals(views: &[ingresses::View<'_>], names: &[services::Names<'_>], ownership: &Ownership<'_>, findings: &mut Findings) -> Vec<RefusedClaim> {
+    let mut refused = Vec::new();
+    for view in views {
+        view.report_refusals(ownership, findings, |host, message| {
+            refused.push(RefusedClaim { host: host.to_owned(), object: view.stored.reference.clone(), message });
+        });
+    }
+    for service in names {
+        service.report_refusals(ownership, findings, |host, message| {
+            refused.push(RefusedClaim { host: host.to_owned(), object: service.stored.reference.clone(), message });
+        });
+    }
+    refused.sort_unstable();
+    refused
+}
+
+/// Listeners and report of the Services of type LoadBalancer.
+fn load_balancers(
+    input: Input<'_>,
+    allocations: &Allocations,
+    names: &[services::Names<'_>],
+    ownership: &Ownership<'_>,
+    backends: &Backends<'_>,
+    findings: &mut Findings,
+) -> (gateway::l4::L4Table, Vec<ServiceReport>) {
+    let hostnames: BTreeMap<_, _> = names.iter().map(|service| (service.key, &service.hosts)).collect();
+    let mut table = gateway::l4::L4Table::default();
+    let mut reports = Vec::new();
+    for (key, stored) in input.objects.services.iter().filter(|(_, stored)| backends::is_load_balancer(stored)) {
+        let addresses = summary::addresses(allocations, key);
+        let ports = l4::listen(key, stored, addresses, backends, &mut table, findings);
+        let hosts = hostnames.get(key).into_iter().flat_map(|hosts| hosts.iter());
+        let hostnames = hosts.filter(|host| ownership.permit(&key.namespace, host).is_ok()).cloned().collect();
+        let (namespace, name) = (key.namespace.clone(), key.name.clone());
+        reports.push(ServiceReport { namespace, name, addresses: addresses.to_vec(), ports, hostnames });
+    }
+    (table, reports)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! `auth-type`, `auth-secret`, `auth-secret-type`, `auth-realm`: from a Secret to users. Whatever is amiss closes the routes. Pure.
+
+use std::collections::BTreeMap;
+
+use gateway::table::{BasicAuth, PasswordHash};
+use k8s_openapi::api::core::v1::Secret;
+
+use super::table::PREFIX;
+use super::{Reader, annotation};
+use crate::compile::secrets::secret_value;
+use crate::objects::ObjectKey;
+use crate::problem::Reason;
+
+/// Why there are no users.
+struct Unusable {
+    field: &'static str,
+    reason: Reason,
+    message: String,
+}
+
+impl Reader<'_, '_> {
+    pub(super) fn basic_auth(&mut self) -> Option<BasicAuth> {
+        let unusable = match (self.value("auth-type"), self.value("auth-secret")) {
+            (None, None) => return None,
+            (Some("basic"), Some(secret)) => match self.users(secret) {
+                Ok(users) => return Some(BasicAuth { realm: self.realm(), users }),
+                Err(unusable) => unusable,
+            },
+            (Some("basic"), None) => unusable("auth-secret", Reason::InvalidAnnotation, "is missing; name the Secret that holds the passwords"),
+            (Some("digest"), _) => unusable("auth-type", Reason::Refused, "\"digest\" is refused: MD5 protects nobody; use basic over HTTPS"),
+            (Some(_), _) => unusable("auth-type", Reason::InvalidAnnotation, "is neither \"basic\" nor \"digest\"; write basic"),
+            (None, Some(_)) => unusable("auth-secret", Reason::InvalidAnnotation, "protects nothing without auth-type; add auth-type: basic"),
+        };
+        let message = format!("{}; the routes answer 503 until then", unusable.message);
+        self.findings.error(self.subject, annotation(&format!("{PREFIX}{}", unusable.field)), unusable.reason, message);
+        self.refuse(unusable.field, "cannot be used");
+        None
+    }
+
+    fn realm(&mut self) -> String {
+        let realm = self.value("auth-realm").unwrap_or_default();
+        if realm.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\') {
+            return realm.to_owned();
+        }
+        self.invalid("auth-realm", "has characters other than printable ASCII without quotes and backslashes; no realm is shown".to_owned());
+        String::new()
+    }
+
+    fn users(&mut self, name: &str) -> Result<BTreeMap<String, PasswordHash>, Unusable> {
+        let (namespace, name) = name.split_once('/').unwrap_or((self.namespace, name));
+        if namespace != self.namespace {
+            return Err(unusable("auth-secret", Reason::Refused, "names a Secret of another namespace, which is refused; copy it into this one"));
+        }
+        let missing = || unusable("auth-secret", Reason::MissingReference, &format!("there is no Secret {name:?} in this namespace; create it"));
+        let stored = self.input.objects.secrets.get(&ObjectKey::new(namespace, name)).ok_or_else(missing)?;
+        let (users, faults) = match self.value("auth-secret-type") {
+            None | Some("" | "auth-file") => read_file(name, &stored.object)?,
+            Some("auth-map") => read_map(&stored.object),
+            Some(other) => {
+                return Err(unusable("auth-secret-type", Reason::InvalidAnnotation, &format!("{other:?} is neither auth-file nor auth-map")));
+            }
+        };
+        for fault in faults {
+            self.findings.warning(
+                self.subject,
+                annotation(&format!("{PREFIX}auth-secret")),
+                Reason::InvalidSecret,
+                format!("Secret {name:?}: {fault}"),
+            );
+        }
+        if users.is_empty() {
+            return Err(unusable(
+                "auth-secret",
+                Reason::InvalidSecret,
+                &format!("the Secret {name:?} holds no usable password; make one with htpasswd -B"),
+            ));
+        }
+        Ok(users)
+    }
+}
+
+fn unusable(field: &'static str, reason: Reason, message: &str) -> Unusable {
+    Unusable { field, reason, message: message.to_owned() }
+}
+
+type Users = (BTreeMap<String, PasswordHash>, Vec<String>);
+
+fn read_file(name: &str, secret: &Secret) -> Result<Users, Unusable> {
+    let content = secret_value(secret, "auth").map(String::from_utf8_lossy);
+    let missing =
+        || unusable("auth-secret", Reason::InvalidSecret, &format!("the Secret {name:?} has no key \"auth\"; put the htpasswd file under it"));
+    let content = content.ok_or_else(missing)?;
+    let lines =
+        content.lines().enumerate().map(|(index, line)| (index + 1, line.trim())).filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    let mut users = Users::default();
+    for (number, line) in lines {
+        match line.split_once(':') {
+            // A third field is a comment, as nginx reads it.
+            Some((user, rest)) => admit(&mut users, user, rest.split(':').next().unwrap_or_default(), &format!("line {number}")),
+            None => users.1.push(format!("line {number} is not user:hash and is passed over")),
+        }
+    }
+    Ok(users)
+}
+
+fn read_map(secret: &Secret) -> Users {
+    let mut users = Users::default();
+    for (user, hash) in secret.data.iter().flatten() {
+        admit(&mut users, user, String::from_utf8_lossy(&hash.0).trim(), &format!("key {user:?}"));
+    }
+    for (user, hash) in secret.string_data.iter().flatten() {
+        admit(&mut users, user, hash.trim(), &format!("key {user:?}"));
+    }
+    users
+}
+
+fn admit(users: &mut Users, user: &str, hash: &str, place: &str) {
+    match PasswordHash::parse(hash) {
+        // The first line of a user counts, as in nginx.
+        Ok(hash) => drop(users.0.entry(user.to_owned()).or_insert(hash)),
+        Err(error) => users.1.push(format!("{place}: {error}; this user cannot log in")),
+    }
+}

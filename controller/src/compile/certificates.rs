@@ -1,0 +1,137 @@
+//! Which certificates are wanted: the wildcards of the zones, then what Ingresses and Certificates ask for. Pure.
+//!
+//! Wildcard first: a host one label below a zone is served by the zone's wildcard and never costs an order. Everything else gets its own certificate, in
+//! a Secret of its own namespace.
+
+mod objects;
+mod orders;
+mod requests;
+mod served;
+
+use std::collections::BTreeMap;
+
+use acme::{ChallengeKind, Issuer, IssuerId, SecretName, Wanted, WantedSet};
+
+use super::Input;
+use super::findings::{Findings, Subject};
+use super::ingresses::View;
+use super::names::{is_within, parent, wildcard_base};
+use super::parsed::Parser;
+use super::settings::ZoneSettings;
+use crate::ownership::Ownership;
+
+pub(crate) use orders::Orders;
+pub(crate) use served::{Coverage, Served};
+
+/// What deciding about certificates needs.
+#[derive(Clone, Copy)]
+pub(crate) struct Scene<'a, 's> {
+    pub(crate) input: Input<'a>,
+    pub(crate) ownership: &'s Ownership<'s>,
+    pub(crate) issuers: &'s BTreeMap<IssuerId, Issuer>,
+}
+
+/// A Secret that an Ingress serves hosts with.
+pub(crate) struct ServeRequest<'a> {
+    /// The Secret.
+    pub(crate) secret: SecretName,
+    /// Hosts that its namespace may use; `None`: whatever the certificate is for.
+    pub(crate) hosts: Option<Vec<String>>,
+    /// Who asks.
+    pub(crate) subject: Subject<'a>,
+    /// Where it says so.
+    pub(crate) field: String,
+    /// Namespace of the Ingress.
+    pub(crate) namespace: &'a str,
+}
+
+/// What is wanted, and what is served of what is held.
+pub(crate) struct Decided<'a> {
+    pub(crate) orders: Orders<'a>,
+    pub(crate) served: Served,
+}
+
+/// Decides about all certificates.
+pub(crate) fn decide<'a>(scene: Scene<'a, '_>, views: &'a [View<'a>], parser: &mut Parser<'_>, findings: &mut Findings) -> Decided<'a> {
+    let mut orders = Orders::default();
+    let mut serve = Vec::new();
+    for view in views {
+        requests::read(scene, view, parser, &mut orders, &mut serve, findings);
+    }
+    objects::read(scene, &mut orders, findings);
+    orders.settle(findings);
+    orders.add_platform(platform(scene));
+    orders.report_failures(scene, findings);
+    let served = Served::choose(scene, &serve, &orders, parser, findings);
+    Decided { orders, served }
+}
+
+/// The wildcards of the zones, where the platform's issuer can be used.
+fn platform(scene: Scene<'_, '_>) -> Vec<(SecretName, Wanted)> {
+    let issuer = scene.platform_issuer();
+    let Some(kind) = scene.issuers.get(&issuer) else { return Vec::new() };
+    let zones = scene.input.settings.zones.iter();
+    zones
+        .map(|zone| {
+            let names = [zone.origin.clone(), format!("*.{}", zone.origin)];
+            let challenges = match kind {
+                Issuer::Acme(_) => names.iter().map(|name| (name.clone(), vec![ChallengeKind::Dns01])).collect(),
+                Issuer::SelfSigned | Issuer::Ca(_) => BTreeMap::new(),
+            };
+            let wanted = Wanted {
+                names: names.into_iter().collect(),
+                issuer: issuer.clone(),
+                key: acme::KeyKind::default(),
+                duration: None,
+                renew_before: None,
+                challenges,
+                wanted_by: format!("zone {}", zone.origin),
+                secret_annotations: BTreeMap::new(),
+                secret_labels: BTreeMap::new(),
+            };
+            (wildcard_secret(&zone.origin), wanted)
+        })
+        .collect()
+}
+
+/// The Secret of a zone's wildcard.
+pub(crate) fn wildcard_secret(zone: &str) -> SecretName {
+    SecretName { namespace: SecretName::PLATFORM.to_owned(), name: format!("wildcard-{zone}") }
+}
+
+impl<'a> Scene<'a, '_> {
+    fn platform_issuer(&self) -> IssuerId {
+        IssuerId { namespace: None, name: self.input.settings.platform_issuer.clone() }
+    }
+
+    /// Whether a certificate of this issuer for the host is needless because the zone's wildcard serves it.
+    fn is_served_by_wildcard(&self, host: &str, issuer: &IssuerId) -> bool {
+        let platform = self.platform_issuer();
+        let public = *issuer == platform || matches!(self.issuers.get(issuer), Some(Issuer::Acme(_)));
+        public && self.issuers.contains_key(&platform) && self.zone_one_up(host).is_some()
+    }
+
+    /// The zone that the host is one label below.
+    fn zone_one_up(&self, host: &str) -> Option<&'a ZoneSettings> {
+        let parent = parent(host).filter(|_| wildcard_base(host).is_none())?;
+        self.input.settings.zones.iter().find(|zone| zone.origin == parent)
+    }
+
+    /// Challenges that can show control over the name; none where there is no way.
+    fn challenges(&self, name: &str) -> &'static [ChallengeKind] {
+        let base = wildcard_base(name).unwrap_or(name);
+        match () {
+            () if self.input.settings.zones.iter().any(|zone| is_within(base, &zone.origin)) => &[ChallengeKind::Dns01],
+            () if base.len() < name.len() => &[],
+            () => &[ChallengeKind::Http01, ChallengeKind::TlsAlpn01],
+        }
+    }
+}
+
+/// The set that the certificate engine is given.
+pub(crate) fn wanted_set(orders: &Orders<'_>, issuers: &BTreeMap<IssuerId, Issuer>) -> WantedSet {
+    let certificates: BTreeMap<SecretName, Wanted> = orders.iter().map(|(secret, order)| (secret.clone(), order.clone())).collect();
+    let named = |id: &IssuerId| certificates.values().any(|wanted| wanted.issuer == *id);
+    let issuers = issuers.iter().filter(|(id, _)| named(id)).map(|(id, issuer)| (id.clone(), issuer.clone())).collect();
+    WantedSet { issuers, certificates }
+}

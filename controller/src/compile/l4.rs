@@ -1,0 +1,115 @@
+//! Services of type LoadBalancer: their addresses and what listens on them. Pure.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use gateway::l4::{L4Table, Listener, Transport};
+use ipnet::IpNet;
+use k8s_openapi::api::core::v1::{Service, ServicePort};
+
+use super::Input;
+use super::annotations::values::cidrs;
+use super::backends::Backends;
+use super::findings::{Findings, annotation};
+use super::report::ServicePortReport;
+use crate::addresses::{Allocations, allocate, claim_of};
+use crate::objects::{ObjectKey, Stored};
+use crate::problem::{Reason, Severity};
+
+/// The annotation before `spec.loadBalancerSourceRanges`.
+const SOURCE_RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
+
+/// Idle time after which a TCP connection is ended: Linux's conntrack gives established ones five days, HAProxy's habit is hours; long enough for
+/// desktops and databases that keep quiet.
+const TCP_IDLE: Duration = Duration::from_secs(4 * 3600);
+/// Idle time after which a UDP session is ended (conntrack's for streams is 120 s).
+const UDP_IDLE: Duration = Duration::from_secs(120);
+
+/// Decides who gets which address.
+pub(crate) fn addresses(input: Input<'_>, findings: &mut Findings) -> Allocations {
+    let mut claims = Vec::new();
+    for stored in input.objects.services.values() {
+        let Some(reading) = claim_of(stored, None) else { continue };
+        for error in &reading.errors {
+            findings.push(error.severity(), (&**stored).into(), error.field().to_owned(), error.reason(), error.to_string());
+        }
+        claims.push(reading.claim);
+    }
+    let outcome = allocate(&input.settings.pools, &input.facts.allocations, &claims);
+    for (key, refusal) in &outcome.refusals {
+        if let Some(stored) = input.objects.services.get(key) {
+            findings.push(Severity::Error, (&**stored).into(), refusal.field().to_owned(), refusal.reason(), refusal.to_string());
+        }
+    }
+    outcome.allocations
+}
+
+/// Listeners of one Service, and its ports for the report.
+pub(crate) fn listen(
+    key: &ObjectKey,
+    stored: &Stored<Service>,
+    addresses: &[IpAddr],
+    backends: &Backends<'_>,
+    table: &mut L4Table,
+    findings: &mut Findings,
+) -> Vec<ServicePortReport> {
+    let Some(spec) = &stored.object.spec else { return Vec::new() };
+    let allowed_sources = source_ranges(stored, findings);
+    let client_ip_affinity = spec.session_affinity.as_deref() == Some("ClientIP");
+    let mut ports = Vec::new();
+    for (index, port) in spec.ports.iter().flatten().enumerate() {
+        let Some((number, transport)) = port_of(stored, index, port, findings) else { continue };
+        let endpoints = backends.ready(&key.namespace, &key.name, port);
+        if endpoints.is_empty() && !addresses.is_empty() {
+            let message = format!("port {number} has no ready endpoint; connections are reset until one is");
+            findings.warning(stored, format!("spec.ports[{index}]"), Reason::NoEndpoints, message);
+        }
+        let (protocol, idle_timeout) = if transport == Transport::Tcp { ("TCP", TCP_IDLE) } else { ("UDP", UDP_IDLE) };
+        ports.push(ServicePortReport { port: number, protocol, endpoints: endpoints.len() });
+        for address in addresses {
+            let listener = Listener {
+                service: key.to_string(),
+                endpoints: endpoints.clone(),
+                allowed_sources: allowed_sources.clone(),
+                client_ip_affinity,
+                idle_timeout,
+            };
+            table.listeners.insert((SocketAddr::new(*address, number), transport), listener);
+        }
+    }
+    ports
+}
+
+fn port_of(stored: &Stored<Service>, index: usize, port: &ServicePort, findings: &mut Findings) -> Option<(u16, Transport)> {
+    let transport = match port.protocol.as_deref() {
+        None | Some("" | "TCP") => Transport::Tcp,
+        Some("UDP") => Transport::Udp,
+        Some(other) => {
+            let message = format!("{other} is not forwarded; only TCP and UDP are");
+            findings.error(stored, format!("spec.ports[{index}].protocol"), Reason::InvalidField, message);
+            return None;
+        }
+    };
+    match u16::try_from(port.port).ok().filter(|number| *number > 0) {
+        Some(number) => Some((number, transport)),
+        None => {
+            findings.error(stored, format!("spec.ports[{index}].port"), Reason::InvalidField, format!("{} is no port; write 1 to 65535", port.port));
+            None
+        }
+    }
+}
+
+/// The clients that may pass; a list that cannot be read admits nobody.
+fn source_ranges(stored: &Stored<Service>, findings: &mut Findings) -> Option<Vec<IpNet>> {
+    let listed = stored.object.spec.as_ref().and_then(|spec| spec.load_balancer_source_ranges.as_ref()).filter(|ranges| !ranges.is_empty());
+    let legacy = stored.object.metadata.annotations.as_ref().and_then(|all| all.get(SOURCE_RANGES)).filter(|ranges| !ranges.trim().is_empty());
+    let (text, field, reason) = match (listed, legacy) {
+        (Some(ranges), _) => (ranges.join(","), "spec.loadBalancerSourceRanges".to_owned(), Reason::InvalidField),
+        (None, Some(ranges)) => (ranges.clone(), annotation(SOURCE_RANGES), Reason::InvalidAnnotation),
+        (None, None) => return None,
+    };
+    Some(cidrs(&text).unwrap_or_else(|part| {
+        findings.error(stored, field, reason, format!("{part:?} is neither an address nor a CIDR; nobody passes until it is mended"));
+        Vec::new()
+    }))
+}

@@ -1,0 +1,215 @@
+//! From Ingress rules to the rules of the routing table, with ingress-nginx's precedence. Pure.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use gateway::table::{Action, HostPattern, PathMatch, Policy, Route, RouteId, Rule, TlsRedirect};
+use k8s_openapi::api::networking::v1::{HTTPIngressPath, IngressBackend};
+
+use super::annotations::Redirect;
+use super::backends::{Backends, Missing};
+use super::certificates::Coverage;
+use super::findings::Findings;
+use super::ingresses::View;
+use super::names::wildcard_base;
+use crate::ownership::{CATCH_ALL, Ownership};
+use crate::problem::Reason;
+
+/// A rule and the Ingress it is from.
+pub(crate) struct Placed<'a> {
+    pub(crate) rule: Rule,
+    pub(crate) view: Option<&'a View<'a>>,
+}
+
+/// What is known of a host while its rules are gathered.
+struct Host<'a> {
+    /// The Ingress that declared it first: its defaultBackend serves what no rule does.
+    first: &'a View<'a>,
+    /// Whether a rule has the path `/`.
+    has_root: bool,
+    /// Whether there is any rule.
+    has_rules: bool,
+}
+
+struct Gatherer<'a, 'f> {
+    backends: Backends<'a>,
+    coverage: &'f Coverage,
+    tls_hosts: HashSet<&'a str>,
+    findings: &'f mut Findings,
+    taken: HashMap<(HostPattern, PathMatch), &'a View<'a>>,
+    policies: HashMap<(*const View<'a>, u8), Arc<Policy>>,
+    hosts: BTreeMap<&'a str, Host<'a>>,
+    rules: Vec<Placed<'a>>,
+}
+
+/// All rules, sorted by host and path; no two have both in common.
+pub(crate) fn gather<'a>(
+    views: &'a [View<'a>],
+    ownership: &Ownership<'a>,
+    backends: Backends<'a>,
+    coverage: &Coverage,
+    findings: &mut Findings,
+) -> (Vec<Placed<'a>>, Backends<'a>) {
+    let owned = |view: &View<'_>, host: &str| ownership.permit(view.namespace(), host).is_ok();
+    let tls = views.iter().flat_map(|view| view.tls_hosts.iter().flatten().flatten().filter(|host| owned(view, host)).map(String::as_str));
+    let mut gatherer = Gatherer {
+        backends,
+        coverage,
+        tls_hosts: tls.collect(),
+        findings,
+        taken: HashMap::with_capacity(views.len()),
+        policies: HashMap::with_capacity(views.len()),
+        hosts: BTreeMap::new(),
+        rules: Vec::with_capacity(views.len()),
+    };
+    for view in views {
+        gatherer.add_rules(view, |host| owned(view, host));
+    }
+    gatherer.add_defaults();
+    gatherer.close_reserved(ownership);
+    let mut rules = gatherer.rules;
+    rules.sort_by(|a, b| (&a.rule.host, &a.rule.path).cmp(&(&b.rule.host, &b.rule.path)));
+    (rules, gatherer.backends)
+}
+
+impl<'a> Gatherer<'a, '_> {
+    fn add_rules(&mut self, view: &'a View<'a>, owned: impl Fn(&str) -> bool) {
+        for (index, (rule, host)) in view.spec.rules.iter().flatten().zip(&view.rule_hosts).enumerate() {
+            let Some(host) = host.as_deref().filter(|host| owned(host)) else { continue };
+            self.hosts.entry(host).or_insert(Host { first: view, has_root: false, has_rules: false });
+            for (position, path) in rule.http.iter().flat_map(|http| &http.paths).enumerate() {
+                self.add_path(view, host, path, &format!("spec.rules[{index}].http.paths[{position}]"));
+            }
+        }
+        if view.rule_hosts.is_empty() && view.spec.default_backend.is_some() && owned(CATCH_ALL) {
+            self.hosts.entry(CATCH_ALL).or_insert(Host { first: view, has_root: false, has_rules: false });
+        }
+    }
+
+    fn add_path(&mut self, view: &'a View<'a>, host: &'a str, path: &'a HTTPIngressPath, field: &str) {
+        let text = path.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
+        let matched = match path.path_type.as_str() {
+            "Exact" => PathMatch::Exact(text.to_owned()),
+            "" | "Prefix" | "ImplementationSpecific" => PathMatch::Prefix(text.to_owned()),
+            other => {
+                let message = format!("{other:?} is none of Exact, Prefix, ImplementationSpecific; the path is passed over");
+                return self.findings.error(view.stored, format!("{field}.pathType"), Reason::InvalidField, message);
+            }
+        };
+        if !text.starts_with('/') {
+            let message = format!("{text:?} does not start with /; the path is passed over");
+            return self.findings.error(view.stored, format!("{field}.path"), Reason::InvalidField, message);
+        }
+        if text.contains(['(', ')', '[', ']', '*', '^', '$', '|', '\\']) {
+            let message = format!("{text:?} looks like a regular expression; it is matched as it is written, character by character");
+            self.findings.warning(view.stored, format!("{field}.path"), Reason::NotSupportedYet, message);
+        }
+        if let Some(first) = self.taken.get(&(pattern(host), matched.clone())) {
+            let message = format!("the host {host:?} has this path already in Ingress {}, which is older; that one is served", first.key);
+            return self.findings.error(view.stored, format!("{field}.path"), Reason::PathTaken, message);
+        }
+        let action = self.action(view, &path.backend, &format!("{field}.backend"));
+        if let Some(host) = self.hosts.get_mut(host) {
+            host.has_rules = true;
+            host.has_root |= matched == PathMatch::Prefix("/".to_owned());
+        }
+        self.place(view, host, matched, action);
+    }
+
+    fn place(&mut self, view: &'a View<'a>, host: &'a str, path: PathMatch, action: Action) {
+        let text = match &path {
+            PathMatch::Exact(text) | PathMatch::Prefix(text) => text.clone(),
+        };
+        let name = if host == CATCH_ALL { String::new() } else { host.to_owned() };
+        let id = RouteId { namespace: view.key.namespace.clone(), ingress: view.key.name.clone(), host: name, path: text };
+        let route = Arc::new(Route { id, policy: self.policy(view, host), action });
+        let host = pattern(host);
+        self.taken.insert((host.clone(), path.clone()), view);
+        self.rules.push(Placed { rule: Rule { host, path, route }, view: Some(view) });
+    }
+
+    fn action(&mut self, view: &'a View<'a>, backend: &'a IngressBackend, field: &str) -> Action {
+        let unavailable = |reason: String| Action::Fail { status: 503, reason };
+        let resolved = match (&backend.service, &backend.resource) {
+            (Some(service), _) => self.backends.resolve(&view.key.namespace, service, view.options.protocol),
+            (None, resource) => {
+                let what = if resource.is_some() { "resource backends are not supported; name a Service" } else { "names no Service; name one" };
+                Err(Missing {
+                    field: if resource.is_some() { "resource" } else { "service" },
+                    reason: Reason::InvalidField,
+                    message: what.to_owned(),
+                })
+            }
+        };
+        match resolved {
+            Err(missing) => {
+                let message = format!("{}; the path answers 503 until then", missing.message);
+                self.findings.error(view.stored, format!("{field}.{}", missing.field), missing.reason, message);
+                unavailable(missing.message)
+            }
+            Ok(_) if view.options.refusal.is_some() => unavailable(view.options.refusal.clone().unwrap_or_default()),
+            Ok(backend) => {
+                if backend.endpoints.is_empty() {
+                    let message = format!(
+                        "the Service {:?} has no ready endpoint for its port {}; the path answers 503 until one is",
+                        backend.service, backend.port
+                    );
+                    self.findings.warning(view.stored, format!("{field}.service.name"), Reason::NoEndpoints, message);
+                }
+                Action::Forward(backend)
+            }
+        }
+    }
+
+    /// What no rule of a host serves: the defaultBackend of the Ingress that declared the host first, else 404.
+    fn add_defaults(&mut self) {
+        let open: Vec<_> = self.hosts.iter().filter(|(_, host)| !host.has_root).map(|(name, host)| (*name, host.first, host.has_rules)).collect();
+        for (name, view, has_rules) in open {
+            let root = PathMatch::Prefix("/".to_owned());
+            match &view.spec.default_backend {
+                Some(backend) => {
+                    let action = self.action(view, backend, "spec.defaultBackend");
+                    self.place(view, name, root, action);
+                }
+                // The host is declared all the same: it must not fall to the catch-all.
+                None if !has_rules => self.place(view, name, root, Action::Fail { status: 404, reason: "the host has no paths".into() }),
+                None => {}
+            }
+        }
+    }
+
+    /// A tenant's catch-all must not answer for the names of the platform.
+    fn close_reserved(&mut self, ownership: &Ownership<'_>) {
+        if !self.hosts.contains_key(CATCH_ALL) {
+            return;
+        }
+        let reserved = ownership.reserved();
+        for name in reserved.zones.iter().chain(&reserved.names).filter(|name| !name.contains(['_', '*'])) {
+            let id = RouteId { namespace: String::new(), ingress: String::new(), host: name.clone(), path: "/".into() };
+            let action = Action::Fail { status: 404, reason: "the name is reserved for the platform".into() };
+            let route = Arc::new(Route { id, policy: Arc::new(Policy { tls_redirect: TlsRedirect::Never, ..Policy::default() }), action });
+            self.rules.push(Placed { rule: Rule { host: HostPattern::Exact(name.clone()), path: PathMatch::Prefix("/".into()), route }, view: None });
+        }
+    }
+
+    /// The policy of an Ingress, one for each way its hosts are redirected.
+    fn policy(&mut self, view: &'a View<'a>, host: &str) -> Arc<Policy> {
+        let tls_redirect = match view.options.redirect {
+            Redirect::Always => TlsRedirect::Always,
+            Redirect::Never => TlsRedirect::Never,
+            Redirect::WithCertificate if host == CATCH_ALL => TlsRedirect::WhenCertificate,
+            Redirect::WithCertificate if self.tls_hosts.contains(host) || self.coverage.covers(host) => TlsRedirect::Always,
+            Redirect::WithCertificate => TlsRedirect::Never,
+        };
+        let make = || Arc::new(Policy { tls_redirect, ..view.options.policy.clone() });
+        Arc::clone(self.policies.entry((std::ptr::from_ref(view), tls_redirect as u8)).or_insert_with(make))
+    }
+}
+
+fn pattern(host: &str) -> HostPattern {
+    match wildcard_base(host) {
+        _ if host == CATCH_ALL => HostPattern::Any,
+        Some(base) => HostPattern::Wildcard(base.to_owned()),
+        None => HostPattern::Exact(host.to_owned()),
+    }
+}

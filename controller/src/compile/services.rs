@@ -1,0 +1,124 @@
+//! DNS names that Services ask for with external-dns's annotations. Pure.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Service;
+
+use super::Input;
+use super::annotations::values::go_duration;
+use super::backends::is_load_balancer;
+use super::findings::{Findings, annotation};
+use super::names::{host_name, is_within, wildcard_base};
+use crate::objects::{ObjectKey, Stored};
+use crate::ownership::{Claim, Ownership};
+use crate::problem::Reason;
+
+/// external-dns's prefix since 0.22; it wins over the older one.
+const PREFIX: &str = "external-dns.kubernetes.io/";
+const OLD_PREFIX: &str = "external-dns.alpha.kubernetes.io/";
+
+/// A Service of type LoadBalancer and the names it asks for.
+#[derive(Debug)]
+pub(crate) struct Names<'a> {
+    pub(crate) key: &'a ObjectKey,
+    pub(crate) stored: &'a Stored<Service>,
+    /// Names in zones that are served here, sorted.
+    pub(crate) hosts: Vec<String>,
+    /// The annotation that they are from.
+    pub(crate) field: String,
+    /// TTL in seconds, if it asks for one.
+    pub(crate) ttl: Option<u32>,
+}
+
+/// All Services that ask for names, the oldest first.
+pub(crate) fn names<'a>(input: Input<'a>, findings: &mut Findings) -> Vec<Names<'a>> {
+    let services = input.objects.services.iter();
+    let mut names: Vec<_> = services.filter_map(|(key, stored)| read(input, key, stored, findings)).collect();
+    names.sort_by(|a, b| a.stored.age.cmp(&b.stored.age).then_with(|| a.key.cmp(b.key)));
+    names
+}
+
+fn read<'a>(input: Input<'a>, key: &'a ObjectKey, stored: &'a Stored<Service>, findings: &mut Findings) -> Option<Names<'a>> {
+    let annotations = stored.object.metadata.annotations.as_ref()?;
+    let (name, value) = value(stored, annotations, "hostname", findings)?;
+    let field = annotation(&name);
+    if annotations
+        .get(&format!("{PREFIX}controller"))
+        .or_else(|| annotations.get(&format!("{OLD_PREFIX}controller")))
+        .is_some_and(|by| by != "dns-controller")
+    {
+        return None;
+    }
+    if !is_load_balancer(stored) {
+        findings.warning(stored, field, Reason::NoEffect, "has no effect: only Services of type LoadBalancer get DNS names here");
+        return None;
+    }
+    let mut hosts = Vec::new();
+    for part in value.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        match host_name(part) {
+            Ok(host) if is_in_zone(input, &host) => hosts.push(host),
+            Ok(host) => {
+                let zones = input.settings.zones.iter().map(|zone| zone.origin.as_str()).collect::<Vec<_>>().join(", ");
+                let message = format!("{host:?} is outside the zones that are served here ({zones}); set it up where its domain is hosted");
+                findings.warning(stored, &field, Reason::OutsideZones, message);
+            }
+            Err(error) => findings.error(stored, &field, Reason::InvalidAnnotation, format!("{part:?} {error}; it is passed over")),
+        }
+    }
+    hosts.sort_unstable();
+    hosts.dedup();
+    let ttl = ttl(stored, annotations, findings);
+    Some(Names { key, stored, hosts, field, ttl })
+}
+
+fn is_in_zone(input: Input<'_>, host: &str) -> bool {
+    let base = wildcard_base(host).unwrap_or(host);
+    input.settings.zones.iter().any(|zone| is_within(base, &zone.origin))
+}
+
+/// The annotation under either prefix.
+fn value<'a>(stored: &Stored<Service>, annotations: &'a BTreeMap<String, String>, key: &str, findings: &mut Findings) -> Option<(String, &'a str)> {
+    let (new, old) = (format!("{PREFIX}{key}"), format!("{OLD_PREFIX}{key}"));
+    match (annotations.get(&new), annotations.get(&old)) {
+        (Some(value), other) => {
+            if other.is_some_and(|other| other != value) {
+                let message = format!("differs from {new}, which is used; remove one of them");
+                findings.warning(stored, annotation(&old), Reason::InvalidAnnotation, message);
+            }
+            Some((new, value))
+        }
+        (None, Some(value)) => Some((old, value)),
+        (None, None) => None,
+    }
+}
+
+fn ttl(stored: &Stored<Service>, annotations: &BTreeMap<String, String>, findings: &mut Findings) -> Option<u32> {
+    let (name, text) = value(stored, annotations, "ttl", findings)?;
+    let seconds = text.trim().parse::<u64>().ok().or_else(|| go_duration(text.trim()).map(|duration| duration.as_secs()));
+    match seconds.and_then(|seconds| i32::try_from(seconds).ok()).and_then(|seconds| u32::try_from(seconds).ok()) {
+        Some(0) => None,
+        Some(seconds) => Some(seconds),
+        None => {
+            let message = format!("{text:?} is neither whole seconds nor a duration (1h30m) below 2^31 seconds; the zone's TTL is used");
+            findings.warning(stored, annotation(&name), Reason::InvalidAnnotation, message);
+            None
+        }
+    }
+}
+
+impl<'a> Names<'a> {
+    /// Every name it asks for.
+    pub(crate) fn claims(&self) -> impl Iterator<Item = Claim<'_>> {
+        self.hosts.iter().map(|host| Claim { host, namespace: &self.key.namespace, age: &self.stored.age, object: &self.stored.reference })
+    }
+
+    /// Tells its owner which names it did not get.
+    pub(crate) fn report_refusals(&self, ownership: &Ownership<'_>, findings: &mut Findings, mut refused: impl FnMut(&str, String)) {
+        for host in &self.hosts {
+            if let Err(refusal) = ownership.permit(&self.key.namespace, host) {
+                findings.error(self.stored, &self.field, Reason::HostOwnedByAnother, refusal.to_string());
+                refused(host, refusal.to_string());
+            }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What each zone holds: the zone file, the hosts of Ingresses, the names of Services, the challenges of the moment. Pure.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use dns::record::RecordType;
+use dns::{Name, RecordSet, Soa};
+
+use super::Input;
+use super::ZoneContent;
+use super::findings::Findings;
+use super::ingresses::View;
+use super::names::{absolute, is_within, wildcard_base};
+use super::services::Names;
+use super::settings::ZoneSettings;
+use crate::addresses::Allocations;
+use crate::objects::Age;
+use crate::ownership::{CATCH_ALL, Ownership, Reserved};
+use crate::problem::{ObjectRef, Reason};
+
+/// TTL of challenge records, in seconds.
+const CHALLENGE_TTL: u32 = 1;
+/// TTL of the SOA and NS of a zone without a file, in seconds.
+const APEX_TTL: u32 = 3600;
+
+/// What the platform keeps for itself: apexes, name servers, the names of the zone files.
+pub(crate) fn reserved(zones: &[ZoneSettings]) -> Reserved {
+    let mut reserved = Reserved::default();
+    for zone in zones {
+        reserved.zones.insert(zone.origin.clone());
+        reserved.names.insert(name_server(zone));
+        for set in zone.records.iter().filter(|set| set.owner != zone.apex) {
+            let owner = text(&set.owner);
+            if set.record_type() == Some(RecordType::NS) {
+                reserved.delegations.insert(owner.clone());
+            }
+            reserved.names.insert(owner);
+        }
+    }
+    reserved
+}
+
+fn name_server(zone: &ZoneSettings) -> String {
+    format!("ns1.{}", zone.origin)
+}
+
+fn text(name: &Name) -> String {
+    name.to_ascii().trim_end_matches('.').to_ascii_lowercase()
+}
+
+/// Who a host's records are from.
+#[derive(Clone, Copy)]
+enum Target<'a> {
+    /// The gateway serves it.
+    Gateway,
+    /// These addresses do.
+    Addresses(&'a [IpAddr], Option<u32>),
+}
+
+struct Wish<'a> {
+    age: &'a Age,
+    object: &'a ObjectRef,
+    target: Target<'a>,
+}
+
+/// Contents of all zones, in the order of the configuration.
+pub(crate) fn contents<'a>(
+    input: Input<'a>,
+    views: &'a [View<'a>],
+    services: &'a [Names<'a>],
+    ownership: &Ownership<'a>,
+    allocations: &'a Allocations,
+    findings: &mut Findings,
+) -> Vec<ZoneContent> {
+    let wishes = wishes(views, services, ownership, allocations, findings);
+    let mut records: Vec<Vec<RecordSet>> = input.settings.zones.iter().map(|zone| base(input, zone)).collect();
+    for (host, wish) in &wishes {
+        if let Some((zone, sets)) = zone_of(&input.settings.zones, wildcard_base(host).unwrap_or(host))
+            .and_then(|index| Some((&input.settings.zones[index], records.get_mut(index)?)))
+        {
+            sets.extend(host_records(input, zone, host, wish.target));
+        }
+    }
+    for (owner, values) in &input.facts.held.challenges.dns01 {
+        let index = zone_of(&input.settings.zones, owner);
+        if let Some((sets, owner)) = index.and_then(|index| records.get_mut(index)).zip(absolute(owner)) {
+            sets.push(dns::record::txt(owner, CHALLENGE_TTL, values.iter().map(String::as_str)));
+        }
+    }
+    let zones = input.settings.zones.iter().zip(records);
+    zones.map(|(zone, sets)| ZoneContent { origin: zone.apex.clone(), soa: soa(zone), records: merged(sets) }).collect()
+}
+
+/// The zone that a name is in: the one with the longest apex.
+pub(crate) fn zone_of(zones: &[ZoneSettings], name: &str) -> Option<usize> {
+    let around = zones.iter().enumerate().filter(|(_, zone)| is_within(name, &zone.origin));
+    around.max_by_key(|(_, zone)| zone.origin.len()).map(|(index, _)| index)
+}
+
+/// What is asked for each name: the oldest object has it.
+fn wishes<'a>(
+    views: &'a [View<'a>],
+    services: &'a [Names<'a>],
+    ownership: &Ownership<'a>,
+    allocations: &'a Allocations,
+    findings: &mut Findings,
+) -> BTreeMap<&'a str, Wish<'a>> {
+    let mut wishes: BTreeMap<&'a str, Wish<'a>> = BTreeMap::new();
+    for view in views {
+        let hosts = view.rule_hosts.iter().chain(view.tls_hosts.iter().flatten()).flatten();
+        for host in hosts.filter(|host| *host != CATCH_ALL && ownership.permit(view.namespace(), host).is_ok()) {
+            wishes.entry(host).or_insert(Wish { age: &view.stored.age, object: &view.stored.reference, target: Target::Gateway });
+        }
+    }
+    let views_by_name: BTreeMap<&ObjectRef, &View<'_>> =
+        if services.is_empty() { BTreeMap::new() } else { views.iter().map(|view| (&view.stored.reference, view)).collect() };
+    for service in services {
+        let addresses = allocations.services.get(service.key).map_or(&[][..], |held| &held.addresses);
+        for host in service.hosts.iter().filter(|host| ownership.permit(&service.key.namespace, host).is_ok()) {
+            let wish = Wish { age: &service.stored.age, object: &service.stored.reference, target: Target::Addresses(addresses, service.ttl) };
+            let Some(other) = wishes.get(host.as_str()) else {
+                wishes.insert(host, wish);
+                continue;
+            };
+            let conflict = |winner: &ObjectRef| {
+                format!("{host:?} is asked for by {winner} too, which is older; that one has it; choose another name for one of them")
+            };
+            if (wish.age, wish.object) < (other.age, other.object) {
+                if let Some(view) = views_by_name.get(other.object) {
+                    findings.error(view.stored, "spec.rules", Reason::RecordConflict, conflict(wish.object));
+                }
+                wishes.insert(host, wish);
+            } else {
+                findings.error(service.stored, &service.field, Reason::RecordConflict, conflict(other.object));
+            }
+        }
+    }
+    wishes
+}
+
+/// The zone file, and what a zone needs that its file does not have.
+fn base(input: Input<'_>, zone: &ZoneSettings) -> Vec<RecordSet> {
+    let mut sets = zone.records.clone();
+    let has_ns = sets.iter().any(|set| set.owner == zone.apex && set.record_type() == Some(RecordType::NS));
+    if let Some(server) = absolute(&name_server(zone)).filter(|_| !has_ns) {
+        if !sets.iter().any(|set| set.owner == server) {
+            sets.extend(dns::record::address_sets(&server, APEX_TTL, &input.settings.public_addresses));
+        }
+        sets.push(dns::record::ns(zone.apex.clone(), APEX_TTL, [server]));
+    }
+    sets
+}
+
+fn host_records(input: Input<'_>, zone: &ZoneSettings, host: &str, target: Target<'_>) -> Vec<RecordSet> {
+    let Some(owner) = absolute(host) else { return Vec::new() };
+    match (target, &zone.cname) {
+        (Target::Gateway, Some(name)) => vec![dns::record::cname(owner, zone.ttl, name.clone())],
+        (Target::Gateway, None) => dns::record::address_sets(&owner, zone.ttl, &input.settings.public_addresses),
+        (Target::Addresses(addresses, ttl), _) => dns::record::address_sets(&owner, ttl.unwrap_or(zone.ttl), addresses),
+    }
+}
+
+fn soa(zone: &ZoneSettings) -> Soa {
+    let name = |first: &str| absolute(&format!("{first}.{}", zone.origin)).unwrap_or_else(|| zone.apex.clone());
+    let default = || Soa { mname: name("ns1"), rname: name("hostmaster"), refresh: 10_800, retry: 3600, expire: 604_800, minimum: 60, ttl: APEX_TTL };
+    zone.soa.clone().unwrap_or_else(default)
+}
+
+/// Sorted by owner and type; sets of one owner and type become one.
+fn merged(sets: Vec<RecordSet>) -> Vec<RecordSet> {
+    let mut merged: BTreeMap<(Name, u16), RecordSet> = BTreeMap::new();
+    for set in sets {
+        let Some(record_type) = set.record_type() else { continue };
+        match merged.entry((set.owner.to_lowercase(), record_type.into())) {
+            std::collections::btree_map::Entry::Vacant(entry) => drop(entry.insert(set)),
+            std::collections::btree_map::Entry::Occupied(mut entry) => {
+                for data in set.data {
+                    if !entry.get().data.contains(&data) {
+                        entry.get_mut().data.push(data);
+                    }
+                }
+            }
+        }
+    }
+    merged.into_values().collect()
+}
