@@ -1,0 +1,118 @@
+//! Small servers that stand for tenants' apps. Each runs until it is dropped.
+
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use anyhow::Result;
+use bytes::Bytes;
+use futures::{SinkExt, StreamExt};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::copy;
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::task::JoinHandle;
+
+/// A running backend.
+#[derive(Debug)]
+pub struct Backend {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Backend {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// HTTP: answers with the request's method, path and headers, a line each, and the number of bytes of its body.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn http() -> Result<Self> {
+        Self::tcp_with(async |stream| {
+            let service = service_fn(async |request| Ok::<_, Infallible>(describe(request).await));
+            // A client that goes away is not this backend's concern.
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        })
+        .await
+    }
+
+    /// WebSocket: sends back every message.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn websocket() -> Result<Self> {
+        Self::tcp_with(async |stream| {
+            let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
+            while let Some(Ok(message)) = socket.next().await {
+                if !message.is_close() && socket.send(message).await.is_err() {
+                    return;
+                }
+            }
+        })
+        .await
+    }
+
+    /// TCP: sends back every byte, and closes its side when the client has closed its own.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn tcp() -> Result<Self> {
+        Self::tcp_with(async |mut stream| {
+            let (mut reader, mut writer) = stream.split();
+            let _ = copy(&mut reader, &mut writer).await;
+        })
+        .await
+    }
+
+    /// UDP: sends back every datagram.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn udp() -> Result<Self> {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = socket.local_addr()?;
+        let task = tokio::spawn(async move {
+            let mut buffer = vec![0; 65_535];
+            while let Ok((length, client)) = socket.recv_from(&mut buffer).await {
+                let _ = socket.send_to(&buffer[..length], client).await;
+            }
+        });
+        Ok(Self { address, task })
+    }
+
+    async fn tcp_with<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> Result<Self>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream));
+            }
+        });
+        Ok(Self { address, task })
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn describe(request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    let length = body.collect().await.map(|body| body.to_bytes().len());
+    let mut text = format!("{} {}\n", head.method, head.uri);
+    for (name, value) in &head.headers {
+        text += &format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes()));
+    }
+    text += &format!("body {length:?}\n");
+    Response::new(Full::new(text.into()))
+}

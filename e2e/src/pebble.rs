@@ -1,0 +1,154 @@
+//! Pebble, the ACME server for tests, and the resolver it validates through: names of our zone are asked of the program under test, every other name is
+//! this machine.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use hickory_proto::op::{Message, MessageType, ResponseCode};
+use hickory_proto::rr::rdata::A;
+use hickory_proto::rr::{Name, RData, Record, RecordType};
+use rcgen::{CertificateParams, KeyPair};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::net::UdpSocket;
+use tokio::task::JoinHandle;
+
+use crate::process::Process;
+use crate::vrata::ZONE;
+use crate::{Client, Ports, eventually};
+
+/// Its directory in the cache of tools.
+const DIRECTORY: &str = "pebble-2.10.1";
+
+/// A running Pebble.
+#[derive(Debug)]
+pub struct Pebble {
+    address: SocketAddr,
+    management: SocketAddr,
+    ca_pem: String,
+    resolver: JoinHandle<()>,
+    _process: Process,
+    _directory: TempDir,
+}
+
+impl Pebble {
+    /// Starts one that validates against the program that will listen on `ports`.
+    ///
+    /// # Errors
+    /// When it is not installed, or does not come up.
+    pub async fn start(ports: Ports) -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let own = Ports::find()?;
+        let (address, management) = (own.http, own.https);
+        let ca_pem = write_files(&directory, &own, ports)?;
+        let (resolver, dns) = resolve(ports.dns).await?;
+        let (config, dns) = (directory.path().join("pebble.json"), dns.to_string());
+        let args = ["-config".as_ref(), config.as_os_str(), "-dnsserver".as_ref(), dns.as_ref()];
+        let environment = [("PEBBLE_VA_NOSLEEP", "1"), ("PEBBLE_WFE_NONCEREJECT", "20")];
+        let process = Process::start(&binary()?, args, &environment, directory.path().join("pebble.log"))?;
+        let pebble = Self { address, management, ca_pem, resolver, _process: process, _directory: directory };
+        eventually("Pebble answers", async || pebble.client(pebble.address)?.get("localhost", "/dir").await, |answer| answer.status == 200).await?;
+        Ok(pebble)
+    }
+
+    /// URL of its directory.
+    pub fn directory(&self) -> String {
+        format!("https://localhost:{}/dir", self.address.port())
+    }
+
+    /// What its own server certificate is verified with, PEM.
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// The root that it signs with, PEM.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn root(&self) -> Result<String> {
+        Ok(self.client(self.management)?.get("localhost", "/roots/0").await?.text())
+    }
+
+    fn client(&self, address: SocketAddr) -> Result<Client> {
+        Client::trusting(address, &self.ca_pem)
+    }
+}
+
+impl Drop for Pebble {
+    fn drop(&mut self) {
+        self.resolver.abort();
+    }
+}
+
+/// Writes configuration, certificate and key; gives the certificate, which signs itself.
+fn write_files(directory: &TempDir, own: &Ports, ports: Ports) -> Result<String> {
+    let key = KeyPair::generate()?;
+    let certificate = CertificateParams::new(vec!["localhost".to_owned()])?.self_signed(&key)?.pem();
+    let path = |name: &str| directory.path().join(name);
+    std::fs::write(path("cert.pem"), &certificate)?;
+    std::fs::write(path("key.pem"), key.serialize_pem())?;
+    let config = json!({"pebble": {
+        "listenAddress": own.http.to_string(),
+        "managementListenAddress": own.https.to_string(),
+        "certificate": path("cert.pem"),
+        "privateKey": path("key.pem"),
+        "httpPort": ports.http.port(),
+        "tlsPort": ports.https.port(),
+        "ocspResponderURL": "",
+        "externalAccountBindingRequired": false,
+        "profiles": {"default": {"description": "the only one", "validityPeriod": 7_776_000}},
+    }});
+    std::fs::write(path("pebble.json"), config.to_string())?;
+    Ok(certificate)
+}
+
+fn binary() -> Result<PathBuf> {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/vrata-tools"));
+    let cache = std::env::var_os("VRATA_TOOLS").map(PathBuf::from).or_else(home).context("neither VRATA_TOOLS nor HOME is set")?;
+    let binary = cache.join(DIRECTORY).join("pebble");
+    if !binary.exists() {
+        bail!("{} is not there; run: cargo xtask test --only e2e", binary.display());
+    }
+    Ok(binary)
+}
+
+/// Starts the resolver; gives its address too.
+async fn resolve(vrata: SocketAddr) -> Result<(JoinHandle<()>, SocketAddr)> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = socket.local_addr()?;
+    let task = tokio::spawn(async move {
+        let mut buffer = vec![0; 4096];
+        while let Ok((length, client)) = socket.recv_from(&mut buffer).await {
+            if let Ok(reply) = reply(&buffer[..length], vrata).await {
+                let _ = socket.send_to(&reply, client).await;
+            }
+        }
+    });
+    Ok((task, address))
+}
+
+async fn reply(query: &[u8], vrata: SocketAddr) -> Result<Vec<u8>> {
+    let message = Message::from_vec(query)?;
+    let question = message.queries.first().context("no question")?;
+    if Name::from_ascii(ZONE)?.zone_of(question.name()) {
+        return relay(query, vrata).await;
+    }
+    let mut reply = Message::new(message.metadata.id, MessageType::Response, message.metadata.op_code);
+    reply.metadata.response_code = ResponseCode::NoError;
+    reply.add_query(question.clone());
+    if question.query_type() == RecordType::A {
+        reply.add_answer(Record::from_rdata(question.name().clone(), 1, RData::A(A(Ipv4Addr::LOCALHOST))));
+    }
+    Ok(reply.to_vec()?)
+}
+
+async fn relay(query: &[u8], server: SocketAddr) -> Result<Vec<u8>> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    socket.connect(server).await?;
+    socket.send(query).await?;
+    let mut buffer = vec![0; 4096];
+    let length = tokio::time::timeout(std::time::Duration::from_secs(5), socket.recv(&mut buffer)).await??;
+    buffer.truncate(length);
+    Ok(buffer)
+}

@@ -1,0 +1,8 @@
+//! The program as a whole. One binary for all tests: each starts a program of its own.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod addresses;
+mod certificates;
+mod manifests;
+mod page;
+mod web;
