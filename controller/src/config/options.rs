@@ -138,7 +138,9 @@ fn write_value(text: &mut String, indent: &str, name: &str, value: Option<&Value
         None => drop(writeln!(text, "{indent}{name}: {value}")),
         Some(items) => {
             let _ = writeln!(text, "{indent}{name}:");
-            items.iter().for_each(|item| drop(writeln!(text, "{indent}- {item}")));
+            for item in items {
+                let _ = writeln!(text, "{indent}- {item}");
+            }
         }
     }
 }

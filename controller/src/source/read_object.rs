@@ -63,7 +63,7 @@ fn text<'v>(value: &'v Value, key: &str, found: &mut Findings) -> Option<&'v str
     match value.get(key) {
         Some(Value::String(text)) if !text.is_empty() => return Some(text),
         None | Some(Value::Null | Value::String(_)) => {
-            found.refuse(key, format!("{key} is missing. Every object has apiVersion, kind and metadata.name."))
+            found.refuse(key, format!("{key} is missing. Every object has apiVersion, kind and metadata.name."));
         }
         Some(_) => found.refuse(key, format!("{key} is no string.")),
     }

@@ -85,7 +85,7 @@ impl Worker {
             }
             if now >= rescan || self.settle.due().is_some_and(|due| due <= now) {
                 let changes = self.settle.take();
-                if self.act(changes) {
+                if self.act(&changes) {
                     rescanned = Instant::now();
                 }
             }
@@ -109,7 +109,7 @@ impl Worker {
     }
 
     /// Reads what changed and publishes it. Returns whether all directories were looked through.
-    fn act(&mut self, changes: Changes) -> bool {
+    fn act(&mut self, changes: &Changes) -> bool {
         let everything = changes.everything || changes.paths.iter().any(|path| self.store.is_structural(path));
         let mut changed = false;
         // A path with an event is read even when it looks the same: two writes may fall into one tick of the file system's clock.
@@ -161,7 +161,7 @@ impl Watches {
         match self.watcher.watch(&absolute, RecursiveMode::NonRecursive) {
             Ok(()) => {
                 self.failed.remove(directory);
-                identity.into_iter().for_each(|identity| drop(self.identities.insert(directory.to_owned(), identity)));
+                self.identities.extend(identity.map(|identity| (directory.to_owned(), identity)));
             }
             Err(error) => {
                 tracing::warn!(directory = %directory.display(), %error, "cannot watch; looking through it now and then instead");

@@ -67,7 +67,8 @@ fn path(field: &str, path: &HTTPIngressPath, found: &mut Findings) {
     }
     let text = path.path.as_deref().unwrap_or_default();
     let optional = path_type == "ImplementationSpecific";
-    if !text.starts_with('/') && !(optional && text.is_empty()) {
+    let absent = optional && text.is_empty();
+    if !absent && !text.starts_with('/') {
         let wrong = if text.is_empty() { "path is missing".to_owned() } else { format!("{text:?} does not begin with '/'") };
         found.refuse(format!("{field}.path"), format!("{wrong}. Write an absolute path, for instance \"/\"."));
     } else if !optional && let Some(part) = forbidden_part(text) {
