@@ -19,6 +19,8 @@ pub struct Limits {
     pub silence: Duration,
     /// How long what a client still sends is discarded after the answer, so that it can read the answer rather than see a reset.
     pub linger: Duration,
+    /// Longest gap between two reads of what is discarded.
+    pub linger_gap: Duration,
 }
 
 impl Default for Limits {
@@ -31,6 +33,7 @@ impl Default for Limits {
             stalled_write: Duration::from_secs(60),
             silence: Duration::from_secs(24 * 60 * 60),
             linger: Duration::from_secs(30),
+            linger_gap: Duration::from_secs(5),
         }
     }
 }

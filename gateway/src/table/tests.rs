@@ -141,7 +141,7 @@ fn a_second_reading_never_reaches_what_another_rule_protects() {
 
 #[test]
 fn a_second_reading_does_not_matter_where_both_rules_serve_alike() {
-    let same = |host: &str, path: &str| Rule { host: super::tests::host(host), path: path_match(path), route: route("same") };
+    let same = |name: &str, path: &str| Rule { host: host(name), path: path_match(path), route: route("same") };
     let table = RoutingTable::build([same("h", "/"), same("h", "/api")]);
     assert_eq!(find(&table, "h", "//api"), "same");
     let single = self::table(&["h / only"]);
