@@ -53,7 +53,7 @@ impl Ejections {
 
     /// Forgets endpoints that the backend no longer has.
     pub(super) fn retain(&mut self, endpoints: &[Endpoint]) {
-        self.0.retain(|endpoint, _| endpoints.binary_search(endpoint).is_ok());
+        self.0.retain(|endpoint, _| endpoints.contains(endpoint));
     }
 }
 

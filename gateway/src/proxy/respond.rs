@@ -58,6 +58,7 @@ fn settle_connection(session: &mut Session) -> bool {
     let waits = request.headers.contains_key(header::EXPECT);
     if is_small && !waits {
         session.as_downstream_mut().set_total_drain_timeout(Some(DISCARD_TIMEOUT));
+        session.as_downstream_mut().set_close_on_response_before_downstream_finish(false);
         return false;
     }
     session.as_downstream_mut().set_keepalive(None);

@@ -99,7 +99,7 @@ async fn grpc_passes_with_its_trailers() {
     let front = Front::start(Port::Https2, snapshot(route("ns", Protocol::Grpc, Policy::default(), &[upstream.address]))).await;
     let answer = call(&connect(&front).await, post("https://a.test/pkg.Service/Method", "application/grpc"), b"\0\0\0\0\x05hello").await;
     assert_eq!((answer.status.as_u16(), &answer.headers["content-type"]), (200, &http::HeaderValue::from_static("application/grpc")));
-    assert_eq!(String::from_utf8(answer.body).unwrap(), "http://a.test/pkg.Service/Method te=Some(\"trailers\") 10");
+    assert_eq!(String::from_utf8(answer.body).unwrap(), "https://a.test/pkg.Service/Method te=Some(\"trailers\") 10");
     let trailers = answer.trailers.unwrap();
     assert_eq!((&trailers["grpc-status"], &trailers["x-more"]), (&"0".parse().unwrap(), &"kept".parse().unwrap()));
 }
