@@ -1,5 +1,6 @@
 //! Annotations and fields, and what is read from them.
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::needless_pass_by_value, reason = "json!() is written in place")]
 
 use serde_json::{Value, json};
 

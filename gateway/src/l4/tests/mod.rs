@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use prometheus::Registry;
@@ -70,11 +71,14 @@ impl Bench {
     }
 }
 
-/// A port of loopback that was free a moment ago.
+/// A free port on a loopback address that no other test uses, so that nobody takes it before it is bound again.
 async fn free_port(transport: Transport) -> SocketAddr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let address = SocketAddr::from(([127, 128 | (high & 0x7f), low, NEXT.fetch_add(1, Ordering::Relaxed)], 0));
     match transport {
-        Transport::Tcp => TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap(),
-        Transport::Udp => UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap(),
+        Transport::Tcp => TcpListener::bind(address).await.unwrap().local_addr().unwrap(),
+        Transport::Udp => UdpSocket::bind(address).await.unwrap().local_addr().unwrap(),
     }
 }
 
