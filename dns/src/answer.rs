@@ -3,6 +3,11 @@
 mod chain;
 mod writer;
 
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
+
 pub(crate) use self::chain::MAX_ALIASES;
 use self::writer::Writer;
 use crate::ZoneSet;

@@ -10,6 +10,9 @@ mod list;
 mod lookup;
 mod set;
 
+#[cfg(test)]
+mod tests;
+
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 pub use self::explain::{Explanation, Step};
