@@ -184,9 +184,7 @@ fn answer(kind: ChallengeKind, challenge: &instant_acme::ChallengeHandle<'_>) ->
     };
     let (host, authorization) = (host.to_ascii_lowercase(), challenge.key_authorization());
     Ok(match kind {
-        ChallengeKind::Http01 => {
-            Answer::Http01 { host, token: challenge.token.clone(), key_authorization: authorization.as_str().to_owned() }
-        }
+        ChallengeKind::Http01 => Answer::Http01 { host, token: challenge.token.clone(), key_authorization: authorization.as_str().to_owned() },
         ChallengeKind::Dns01 => Answer::Dns01 { owner: format!("_acme-challenge.{host}"), value: authorization.dns_value() },
         ChallengeKind::TlsAlpn01 => {
             let digest = authorization.digest().as_ref().try_into().expect("SHA-256 has 32 octets");
@@ -196,7 +194,10 @@ fn answer(kind: ChallengeKind, challenge: &instant_acme::ChallengeHandle<'_>) ->
 }
 
 fn no_challenge(name: &str, offered: &[ChallengeKind]) -> AttemptFailure {
-    AttemptFailure::new(FailureKind::Rejected, format!("{name}: none of the challenges that the CA offers ({offered:?}) can be answered for this name"))
+    AttemptFailure::new(
+        FailureKind::Rejected,
+        format!("{name}: none of the challenges that the CA offers ({offered:?}) can be answered for this name"),
+    )
 }
 
 fn self_check_failure(challenge: &Pending, why: &str) -> AttemptFailure {

@@ -97,4 +97,3 @@ async fn in_time(question: String, answer: impl Future<Output = Result<(), Strin
     let answer = answer.unwrap_or_else(|_| Err(format!("no answer within {} s", LONGEST_QUESTION.as_secs())));
     answer.map_err(|got| format!("asked for {question}: {got}"))
 }
-

@@ -87,7 +87,8 @@ impl Engine {
         let store = Arc::new(store);
         let ledger = Ledger { records: loaded.records, orders: loaded.orders, ..Ledger::default() };
         let accounts = Accounts::new(store.clone());
-        let desk = Desk { store, board, ledger, accounts, options, metrics, transports: BTreeMap::new(), jobs: JoinSet::new(), started: BTreeMap::new() };
+        let desk =
+            Desk { store, board, ledger, accounts, options, metrics, transports: BTreeMap::new(), jobs: JoinSet::new(), started: BTreeMap::new() };
         Ok((Self { task: tokio::spawn(desk.run(wanted)) }, held))
     }
 

@@ -27,8 +27,7 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// Every kind.
-    pub const ALL: [Self; 7] =
-        [Self::RateLimited, Self::Unavailable, Self::Validation, Self::Rejected, Self::Account, Self::SelfCheck, Self::Local];
+    pub const ALL: [Self; 7] = [Self::RateLimited, Self::Unavailable, Self::Validation, Self::Rejected, Self::Account, Self::SelfCheck, Self::Local];
 
     /// The kind as a metric's label.
     #[must_use]

@@ -72,13 +72,7 @@ pub enum Reason {
 
 /// Decides what to do at `now`.
 #[must_use]
-pub fn plan(
-    wanted: &WantedSet,
-    held: &BTreeMap<SecretName, Arc<HeldCertificate>>,
-    ledger: &Ledger,
-    limits: Limits,
-    now: SystemTime,
-) -> Plan {
+pub fn plan(wanted: &WantedSet, held: &BTreeMap<SecretName, Arc<HeldCertificate>>, ledger: &Ledger, limits: Limits, now: SystemTime) -> Plan {
     let fingerprints = wanted.issuers.iter().map(|(id, issuer)| (id, issuer_fingerprint(issuer))).collect();
     let desk = Desk { wanted, ledger, fingerprints, now };
     let mut plan = Plan::default();

@@ -77,8 +77,7 @@ fn annotations(secret: &SecretName, wanted: &Wanted, certificate: &HeldCertifica
     let IssuerId { namespace, name } = &wanted.issuer;
     let kind = if namespace.is_some() { "Issuer" } else { "ClusterIssuer" };
     let mut annotations = wanted.secret_annotations.clone();
-    let computed =
-        [(ISSUER_NAME, name.clone()), (ISSUER_KIND, kind.to_owned()), ("cert-manager.io/alt-names", certificate.names.join(","))];
+    let computed = [(ISSUER_NAME, name.clone()), (ISSUER_KIND, kind.to_owned()), ("cert-manager.io/alt-names", certificate.names.join(","))];
     annotations.extend(computed.map(|(key, value)| (key.to_owned(), value)));
     annotations.extend(certificate.signer.as_ref().map(|signer| (SIGNER.to_owned(), signer.clone())));
     let unless_given = [

@@ -110,9 +110,8 @@ impl Transport {
 
     async fn send(&self, request: Request<Full<Bytes>>, authority: &str) -> Result<Response<Bytes>, TransportError> {
         let sent = self.client.request(request).await;
-        let (parts, body) = sent
-            .map_err(|error| TransportError::Unreachable { authority: authority.to_owned(), reason: causes(&error) })?
-            .into_parts();
+        let (parts, body) =
+            sent.map_err(|error| TransportError::Unreachable { authority: authority.to_owned(), reason: causes(&error) })?.into_parts();
         let body = Limited::new(body, LARGEST_BODY).collect().await;
         let body = body.map_err(|error| TransportError::Body { authority: authority.to_owned(), reason: causes(error.as_ref()) })?;
         Ok(Response::from_parts(parts, body.to_bytes()))
@@ -230,10 +229,7 @@ impl Session {
 }
 
 impl HttpClient for Session {
-    fn request(
-        &self,
-        request: Request<BodyWrapper<Bytes>>,
-    ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, instant_acme::Error>> + Send>> {
+    fn request(&self, request: Request<BodyWrapper<Bytes>>) -> Pin<Box<dyn Future<Output = Result<BytesResponse, instant_acme::Error>> + Send>> {
         Box::pin(self.clone().exchange(request))
     }
 }
@@ -249,7 +245,8 @@ mod tests {
     fn retry_after_is_read_in_both_forms() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
         let at = |seconds| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
-        let rows = [("5", at(1005)), (" 0 ", at(1000)), ("Thu, 01 Jan 1970 01:00:00 GMT", at(3600)), ("soon", None), ("-1", None), ("99999999999", None)];
+        let rows =
+            [("5", at(1005)), (" 0 ", at(1000)), ("Thu, 01 Jan 1970 01:00:00 GMT", at(3600)), ("soon", None), ("-1", None), ("99999999999", None)];
         for (value, expected) in rows {
             let headers = HeaderMap::from_iter([(http::header::RETRY_AFTER, HeaderValue::from_str(value).unwrap())]);
             assert_eq!(retry_after(&headers, now), expected, "{value}");

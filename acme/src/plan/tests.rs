@@ -28,13 +28,7 @@ fn issuer_id(name: &str) -> IssuerId {
 }
 
 fn acme(server: &str) -> Issuer {
-    Issuer::Acme(AcmeIssuer {
-        server: server.to_owned(),
-        email: String::new(),
-        ca_bundle: None,
-        account_key: secret("account"),
-        profile: None,
-    })
+    Issuer::Acme(AcmeIssuer { server: server.to_owned(), email: String::new(), ca_bundle: None, account_key: secret("account"), profile: None })
 }
 
 fn want(names: &[&str]) -> Wanted {

@@ -44,7 +44,8 @@ fn order() -> OrderRecord {
 fn what_is_kept_is_there_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let wanted = wanted(IssuerId { namespace: Some("team".to_owned()), name: "local".to_owned() });
-    let (certificate, record) = (certificate(&wanted), Record { challenge_turns: BTreeMap::from([("a.example".to_owned(), 1)]), ..Record::default() });
+    let (certificate, record) =
+        (certificate(&wanted), Record { challenge_turns: BTreeMap::from([("a.example".to_owned(), 1)]), ..Record::default() });
     let account = AccountRecord { server: "s".to_owned(), key: "k".to_owned(), url: None, email: "e".to_owned() };
     let name = secret("team", "shop.tls");
     let store = Store::open(directory.path()).unwrap();
