@@ -55,17 +55,12 @@ pub(super) fn read<'a>(
         // An entry that the wildcard serves needs no Secret, unless the tenant brought one.
         let brought = secret.as_ref().is_some_and(|secret| find(scene.input.objects, secret).is_some_and(|secret| !is_issued(secret)));
         let is_ordered = wish.is_some();
-        orders_extend(orders, wish);
-        if let Some(secret) = secret.filter(|_| is_ordered || brought || !matches!(asked, Asked::Of(..))) {
-            let hosts = (!entry_is_open(entry)).then_some(hosts);
+        wish.into_iter().for_each(|wish| orders.wish(wish));
+        let hosts = (!entry_is_open(entry)).then_some(hosts);
+        let is_refused = hosts.as_ref().is_some_and(Vec::is_empty);
+        if let Some(secret) = secret.filter(|_| !is_refused && (is_ordered || brought || matches!(asked, Asked::Nothing))) {
             serve.push(ServeRequest { secret, hosts, subject: Subject::from(view.stored), field, namespace: &view.key.namespace });
         }
-    }
-}
-
-fn orders_extend<'a>(orders: &mut Orders<'a>, wish: Option<Wish<'a>>) {
-    if let Some(wish) = wish {
-        orders.wish(wish);
     }
 }
 

@@ -1,0 +1,194 @@
+//! Golden cases: manifests in, everything that is decided out. `VRATA_BLESS=1` rewrites the expectations; read the difference before committing it.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use controller::compile::{Compiled, Facts, Settings, compile};
+use controller::config::{Config, Pool, Zone};
+use controller::objects::Objects;
+use controller::problem::Problem;
+use controller::source;
+use gateway::table::{Action, HostPattern, PathMatch};
+
+fn cases() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut cases: Vec<_> = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+    cases.sort();
+    cases
+}
+
+/// The platform of all cases, unless the case has a `config.yaml`.
+fn settings(case: &Path) -> Settings {
+    let file = case.join("config.yaml");
+    let mut config = Config::default();
+    if file.exists() {
+        config = serde_saphyr::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    } else {
+        config.gateway.public_addresses = vec!["192.0.2.10".parse().unwrap(), "2001:db8::10".parse().unwrap()];
+        config.dns.zones = vec![Zone { name: "dyn.example.org".into(), file: None, cname: None, ttl: 60 }];
+        config.addresses.pools = vec![
+            Pool { name: "public".into(), ranges: vec!["198.51.100.0/30".into()], auto_assign: true },
+            Pool { name: "privmuni".into(), ranges: vec!["10.16.0.10-10.16.0.20".into()], auto_assign: false },
+        ];
+    }
+    let read = |zone: &Zone| zone.file.as_ref().map(|file| (file.clone(), std::fs::read_to_string(case.join(file.file_name().unwrap())).unwrap()));
+    let zone_files: BTreeMap<PathBuf, String> = config.dns.zones.iter().filter_map(read).collect();
+    let mut settings = Settings::from_config(&config, &zone_files).unwrap();
+    // The marker of a case whose objects come from a cluster instead of the administrator's directory.
+    settings.loopback_endpoints = !case.join("kubernetes").exists();
+    settings
+}
+
+fn facts() -> Facts {
+    // 2026-11-24, within the validity of the certificates in the cases.
+    Facts { now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_500_000), ..Facts::default() }
+}
+
+fn read(case: &Path) -> (Objects, Vec<Problem>) {
+    let read = source::read(&[case.join("in.yaml")]).unwrap();
+    (read.objects, read.problems)
+}
+
+fn objects(case: &Path) -> Objects {
+    read(case).0
+}
+
+fn routes(compiled: &Compiled) -> String {
+    let mut text = String::new();
+    for rule in &compiled.rules {
+        let host = match &rule.host {
+            HostPattern::Exact(host) => host.clone(),
+            HostPattern::Wildcard(base) => format!("*.{base}"),
+            HostPattern::Any => "*".into(),
+        };
+        let path = match &rule.path {
+            PathMatch::Exact(path) => format!("= {path}"),
+            PathMatch::Prefix(path) => path.clone(),
+        };
+        let action = match &rule.route.action {
+            Action::Forward(backend) => format!("{} {:?} as {} {:?}", backend.name, backend.protocol, backend.server_name, backend.endpoints),
+            Action::Fail { status, reason } => format!("{status} {reason}"),
+        };
+        let (id, policy) = (&rule.route.id, &rule.route.policy);
+        writeln!(text, "{host} {path}\n  {}/{}: {action}\n  {policy:?}", id.namespace, id.ingress).unwrap();
+    }
+    text
+}
+
+fn zones(compiled: &Compiled) -> String {
+    let mut text = String::new();
+    for zone in &compiled.zones {
+        let soa = &zone.soa;
+        writeln!(text, "; zone {} SOA {} {} {} {} {} {}", zone.origin, soa.mname, soa.rname, soa.refresh, soa.retry, soa.expire, soa.minimum)
+            .unwrap();
+        for set in &zone.records {
+            for data in &set.data {
+                writeln!(text, "{} {} IN {} {data}", set.owner, set.ttl, data.record_type()).unwrap();
+            }
+        }
+    }
+    text
+}
+
+fn certificates(compiled: &Compiled) -> String {
+    let mut text = String::new();
+    for served in &compiled.certificates {
+        writeln!(text, "serve {:?} {}", served.source, served.names.join(" ")).unwrap();
+    }
+    for (secret, wanted) in &compiled.wanted.certificates {
+        let names = wanted.names.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+        writeln!(text, "want {secret} {names}\n  {} {:?} for {}", wanted.issuer, wanted.key, wanted.wanted_by).unwrap();
+        writeln!(text, "  {:?} {:?} {:?}", wanted.challenges, wanted.duration, wanted.renew_before).unwrap();
+        writeln!(text, "  {:?} {:?}", wanted.secret_annotations, wanted.secret_labels).unwrap();
+    }
+    for (id, issuer) in &compiled.wanted.issuers {
+        writeln!(text, "{id} {issuer:?}").unwrap();
+    }
+    text
+}
+
+fn listeners(compiled: &Compiled) -> String {
+    compiled.l4.listeners.iter().map(|((address, transport), listener)| format!("{address} {transport:?} {listener:?}\n")).collect()
+}
+
+fn problems(problems: &[Problem]) -> String {
+    let mut text = String::new();
+    for problem in problems {
+        let object = problem.object.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+        writeln!(text, "{:?} {object} {}\n  {:?}: {}", problem.severity, problem.field, problem.reason, problem.message).unwrap();
+    }
+    text
+}
+
+/// Everything that people and data planes see of a compilation.
+fn outputs(compiled: &Compiled) -> [(&'static str, String); 6] {
+    [
+        ("routes.txt", routes(compiled)),
+        ("zones.zone", zones(compiled)),
+        ("certificates.txt", certificates(compiled)),
+        ("listeners.txt", listeners(compiled)),
+        ("problems.txt", problems(&compiled.problems)),
+        ("report.json", serde_json::to_string_pretty(&compiled.report).unwrap()),
+    ]
+}
+
+#[test]
+fn every_case_compiles_to_what_is_written_beside_it() {
+    let bless = std::env::var_os("VRATA_BLESS").is_some();
+    let mut differing = Vec::new();
+    for case in cases() {
+        let (objects, unread) = read(&case);
+        let outputs = outputs(&compile(&objects, &settings(&case), &facts()));
+        for (name, text) in outputs.into_iter().chain([("unread.txt", problems(&unread))]) {
+            let path = case.join(name);
+            let text = if text.is_empty() || text.ends_with('\n') { text } else { text + "\n" };
+            if bless {
+                if text.is_empty() { drop(std::fs::remove_file(&path)) } else { std::fs::write(&path, text).unwrap() }
+            } else if std::fs::read_to_string(&path).unwrap_or_default() != text {
+                differing.push(format!("{}:\n{text}", path.display()));
+            }
+        }
+    }
+    assert!(differing.is_empty(), "differs; VRATA_BLESS=1 rewrites it:\n{}", differing.join("\n"));
+}
+
+#[test]
+fn feeding_the_result_back_changes_nothing() {
+    for case in cases() {
+        let (objects, settings, facts) = (objects(&case), settings(&case), facts());
+        let first = compile(&objects, &settings, &facts);
+        let again = Facts { allocations: first.allocations.clone(), parsed: first.parsed.clone(), ..facts };
+        let second = compile(&objects, &settings, &again);
+        assert_eq!(outputs(&first), outputs(&second), "{}", case.display());
+        assert_eq!(first.allocations, second.allocations, "{}", case.display());
+    }
+}
+
+/// Removing an Ingress leaves every rule of every host that it does not name as it was.
+#[test]
+fn removing_an_ingress_changes_only_what_it_named() {
+    for case in cases() {
+        let (objects, settings, facts) = (objects(&case), settings(&case), facts());
+        let all = compile(&objects, &settings, &facts);
+        for (key, removed) in &objects.ingresses {
+            let mut rest = objects.clone();
+            rest.ingresses.remove(key);
+            let without = compile(&rest, &settings, &facts);
+            let spec = removed.object.spec.as_ref().unwrap();
+            let named: Vec<String> = spec.rules.iter().flatten().map(|rule| rule.host.clone().unwrap_or_default().to_lowercase()).collect();
+            let tls: Vec<String> = spec.tls.iter().flatten().flat_map(|tls| tls.hosts.iter().flatten()).map(|host| host.to_lowercase()).collect();
+            let concerns = |host: &str| {
+                let wildcards = named.iter().chain(&tls).filter_map(|name| name.strip_prefix("*."));
+                host.is_empty() || named.iter().chain(&tls).any(|name| name == host) || wildcards.into_iter().any(|base| host.ends_with(base))
+            };
+            let untouched = |compiled: &Compiled| {
+                let rules = compiled.rules.iter().filter(|rule| !concerns(&rule.route.id.host) && !rule.route.id.namespace.is_empty());
+                rules.cloned().collect::<Vec<_>>()
+            };
+            assert_eq!(untouched(&all), untouched(&without), "{} without {key}", case.display());
+        }
+    }
+}
