@@ -18,7 +18,7 @@ use crate::problem::{Problem, Reason};
 use crate::run::{Addresses, Started, settings};
 use crate::state::StateDir;
 use crate::status::View;
-use crate::{explain, source};
+use crate::{assumed, explain, source};
 
 /// Runs a command; what went wrong is printed to standard error.
 #[must_use]
@@ -98,9 +98,8 @@ fn run_check(check: &Check) -> anyhow::Result<ExitCode> {
     if check.config.is_none() {
         problems.retain(|problem| !OF_THE_PLATFORM.contains(&problem.reason));
     }
-    let problems = check::locate(problems);
     let style = match check.output {
-        Output::Text => Style::Text { colour: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() },
+        Output::Text => Style::text(std::io::stdout().is_terminal(), std::env::var_os("NO_COLOR").as_deref()),
         Output::Json => Style::Json,
     };
     std::io::stdout().write_all(check::render(&problems, style).as_bytes())?;
@@ -117,11 +116,14 @@ fn offline(paths: &[PathBuf], file: Option<&PathBuf>) -> anyhow::Result<(View, V
         None => Config::default(),
     };
     let settings = settings(&config)?;
-    let read = source::read(paths)?;
+    let mut read = source::read(paths)?;
+    if file.is_none() {
+        assumed::issuers(&mut read.objects, &settings);
+    }
     let mut compiled: Compiled = compile(&read.objects, &settings, &Facts { now: SystemTime::now(), ..Facts::default() });
     let snapshot = assemble::snapshot(1, &mut compiled);
     let mut problems = read.problems;
-    problems.append(&mut compiled.problems);
+    problems.append(&mut check::locate(std::mem::take(&mut compiled.problems)));
     let zones = assemble::preview(&compiled.zones)?;
     let view = View {
         snapshot: Arc::new(snapshot),

@@ -5,6 +5,7 @@
 pub mod addresses;
 pub mod admin;
 pub mod assemble;
+pub mod assumed;
 pub mod check;
 pub mod cli;
 pub mod commands;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use prometheus::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
 use crate::compile::{Settings, SettingsError};
-use crate::config::{AccessLog, Config};
+use crate::config::{AccessLog, Config, Role};
 use crate::effects::{Effects, EffectsError};
 use crate::metrics::Metrics;
 use crate::pass::{Inputs, Outlets, Passes};
@@ -107,12 +108,21 @@ pub fn settings(config: &Config) -> Result<Settings, RunError> {
     Ok(Settings::from_config(config, &files)?)
 }
 
+/// Raises the limit of open files to what this process may have: each connection takes two.
+fn raise_file_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
 impl Started {
     /// Binds all sockets and reads all files: what fails here fails before anything is served.
     ///
     /// # Errors
     /// Names the address, file or setting that cannot be used.
     pub fn new(config: Config, state: StateDir) -> Result<Self, RunError> {
+        raise_file_limit();
         let registry = Registry::new();
         let settings = settings(&config)?;
         let (snapshots, zones) = (Arc::<ArcSwap<gateway::Snapshot>>::default(), Arc::<ArcSwap<dns::ZoneSet>>::default());
@@ -138,7 +148,14 @@ impl Started {
         let (wanted, wants) = watch::channel(Arc::<acme::WantedSet>::default());
         let (l4, l4_tables) = watch::channel(Arc::<gateway::l4::L4Table>::default());
         let forwarder = Arc::new(gateway::l4::Forwarder::new(&self.registry)?);
-        let (engine, held) = acme::Engine::start(self.store, wants, engine_options(&addresses), &self.registry)?;
+        // Where only names are served nobody needs a certificate.
+        let (silent, nothing) = watch::channel(Arc::default());
+        let (engine, held) = if self.config.role == Role::Dns {
+            (None, nothing)
+        } else {
+            let (engine, held) = acme::Engine::start(self.store, wants, engine_options(&addresses), &self.registry)?;
+            (Some(engine), held)
+        };
 
         let stop = CancellationToken::new();
         let (stop_last, admin_task) = spawned(|stop| admin.run(stop));
@@ -163,7 +180,10 @@ impl Started {
             _ = drained => {},
             () = asked_to_stop()? => tracing::warn!("asked twice: not waiting for open connections"),
         }
-        engine.stop().await;
+        if let Some(engine) = engine {
+            engine.stop().await;
+        }
+        drop(silent);
         stop_dns.cancel();
         let _ = dns_task.await;
         stop_last.cancel();

@@ -1,0 +1,28 @@
+//! What a check without the platform's configuration assumes: the ClusterIssuers that manifests name exist, for they are the operator's to make. Pure.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::compile::Settings;
+use crate::objects::{Age, IssuerSpec, ObjectKey, Objects, SelfSignedSpec, Stored};
+use crate::problem::ObjectRef;
+
+const ANNOTATION: &str = "cert-manager.io/cluster-issuer";
+
+/// Adds an issuer for every name that is referred to and not there.
+pub fn issuers(objects: &mut Objects, settings: &Settings) {
+    let mut names = BTreeSet::from([settings.default_issuer.clone()]);
+    let annotations = objects.ingresses.values().filter_map(|ingress| ingress.object.metadata.annotations.as_ref());
+    names.extend(annotations.filter_map(|annotations| annotations.get(ANNOTATION).cloned()));
+    let references = objects.certificates.values().map(|certificate| &certificate.object.spec.issuer_ref);
+    names.extend(references.filter(|issuer| issuer.kind.as_deref() == Some("ClusterIssuer")).map(|issuer| issuer.name.clone()));
+    for name in names {
+        objects.cluster_issuers.entry(ObjectKey::new("", name.clone())).or_insert_with(|| Arc::new(issuer(name)));
+    }
+}
+
+fn issuer(name: String) -> Stored<IssuerSpec> {
+    let spec = IssuerSpec { self_signed: Some(SelfSignedSpec::default()), ..IssuerSpec::default() };
+    let age = Age { created: None, origin: None, name: name.clone() };
+    Stored { reference: ObjectRef { kind: "ClusterIssuer".into(), namespace: None, name }, object: spec, origin: None, age }
+}
