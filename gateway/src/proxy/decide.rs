@@ -108,3 +108,31 @@ impl From<Malformed> for Reason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{CertificateTable, ParsedCertificate};
+
+    #[test]
+    fn host_with_another_certificate_than_the_connection_is_misdirected() {
+        let certificate = |names: &[&str]| {
+            let made = rcgen::generate_simple_self_signed(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>()).unwrap();
+            Arc::new(ParsedCertificate::parse(made.cert.pem().as_bytes(), made.signing_key.serialize_pem().as_bytes()).unwrap())
+        };
+        let (shared, own) = (certificate(&["a.test", "b.test"]), certificate(&["c.test"]));
+        let entries = [("a.test", &shared), ("b.test", &shared), ("c.test", &own)].map(|(name, held)| (name.to_owned(), Arc::clone(held)));
+        let snapshot = Snapshot { certificates: CertificateTable::build(entries, None), ..Snapshot::default() };
+        for (server_name, host, expected) in [
+            ("a.test", "a.test", false),
+            ("a.test", "A.test.", false),
+            ("a.test", "b.test", false),
+            ("a.test", "c.test", true),
+            ("unknown.test", "c.test", true),
+            ("a.test", "unknown.test", false),
+        ] {
+            assert_eq!(is_misdirected(&snapshot, server_name, host), expected, "{server_name} {host}");
+        }
+    }
+}
