@@ -124,7 +124,9 @@ impl Listener {
         tcp.bind(&address.into())?;
         tcp.listen(BACKLOG)?;
         tcp.set_nonblocking(true)?;
-        address.set_port(tcp.local_addr()?.as_socket().map_or(address.port(), |bound| bound.port()));
+        if let Some(bound) = tcp.local_addr()?.as_socket() {
+            address.set_port(bound.port());
+        }
         // Without the option the first one fails if anybody else has the port; then the group is ours.
         drop(bind_udp(address, false)?);
         let udp = (0..sockets).map(|_| bind_udp(address, true)).collect::<io::Result<_>>()?;

@@ -186,9 +186,9 @@ pub enum ZoneError {
     #[error("{owner} is outside the zone {origin}")]
     OutsideZone {
         /// The record's owner.
-        owner: Name,
+        owner: Box<Name>,
         /// The zone's apex.
-        origin: Name,
+        origin: Box<Name>,
     },
     /// A CNAME stands beside other data (RFC 2181 section 10.1).
     #[error("{0} has a CNAME and other records")]

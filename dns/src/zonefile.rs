@@ -42,8 +42,7 @@ pub fn parse(text: &str, origin: &Name) -> Result<ZoneFile, ZoneFileError> {
     let mut reader = Reader::new(origin);
     for entry in entries(text) {
         let entry = entry?;
-        let line = entry.line;
-        reader.entry(entry).map_err(|what| ZoneFileError { line, what })?;
+        reader.entry(&entry).map_err(|what| ZoneFileError { line: entry.line, what })?;
     }
     Ok(reader.file)
 }
@@ -75,14 +74,14 @@ impl Reader {
         Self { apex: origin.clone(), origin, owner: None, default_ttl: None, last_ttl: None, sets: BTreeMap::new(), file: ZoneFile::default() }
     }
 
-    fn entry(&mut self, entry: Entry) -> Result<(), String> {
+    fn entry(&mut self, entry: &Entry) -> Result<(), String> {
         let first = entry.words.first().map_or("", |word| word.text.as_str());
         match (first.to_ascii_uppercase().as_str(), entry.words.get(1)) {
             ("$ORIGIN", Some(name)) => self.origin = self.name(&name.text)?,
             ("$TTL", Some(ttl)) => self.default_ttl = Some(seconds(&ttl.text)?),
             ("$INCLUDE", _) => return Err("$INCLUDE is not allowed here; put the records into this file".to_owned()),
             (directive, _) if directive.starts_with('$') => return Err(format!("{first}: expected $ORIGIN NAME or $TTL SECONDS")),
-            _ => return self.record(&entry),
+            _ => return self.record(entry),
         }
         Ok(())
     }

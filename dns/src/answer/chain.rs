@@ -16,14 +16,6 @@ struct Current {
     at: usize,
 }
 
-/// What a step of the chain came to.
-enum Next {
-    /// The reply is complete.
-    Done(u16),
-    /// The alias was written; its target is in the zone.
-    Follow(Current),
-}
-
 /// One question's way through a zone.
 struct Chain<'z> {
     zone: &'z Zone,
@@ -41,9 +33,9 @@ pub(super) fn respond(zone: &Zone, question: &Question, reply: &mut Writer<'_>) 
     let mut chain = Chain { zone, record_type: question.record_type, origin, aliases: [0; MAX_ALIASES], followed: 0 };
     let mut current = Current { name: question.name, at: HEADER };
     loop {
-        match chain.step(&current, reply) {
-            Ok(Next::Follow(next)) => current = next,
-            Ok(Next::Done(code)) => return code,
+        match chain.step(&mut current, reply) {
+            Ok(None) => {}
+            Ok(Some(code)) => return code,
             Err(Full) => {
                 reply.truncate();
                 return code::NOERROR;
@@ -53,15 +45,16 @@ pub(super) fn respond(zone: &Zone, question: &Question, reply: &mut Writer<'_>) 
 }
 
 impl Chain<'_> {
-    fn step(&mut self, current: &Current, reply: &mut Writer<'_>) -> Result<Next, Full> {
+    /// The code if the reply is complete; `None` if an alias was written and `current` is its target.
+    fn step(&mut self, current: &mut Current, reply: &mut Writer<'_>) -> Result<Option<u16>, Full> {
         let id = match self.zone.find(&current.name) {
             Found::Cut { node, exact } if !(exact && self.record_type == DS) => {
-                return self.refer(self.zone.node(node), current, reply).map(|()| Next::Done(code::NOERROR));
+                return self.refer(self.zone.node(node), current, reply).map(|()| Some(code::NOERROR));
             }
             Found::Cut { node, .. } | Found::Node(node) | Found::Wildcard { source: node } => node,
             Found::Missing { .. } => {
                 reply.authoritative();
-                return self.negative(reply).map(|()| Next::Done(code::NXDOMAIN));
+                return self.negative(reply).map(|()| Some(code::NXDOMAIN));
             }
         };
         reply.authoritative();
@@ -79,12 +72,12 @@ impl Chain<'_> {
             }
             None => self.negative(reply)?,
         }
-        Ok(Next::Done(code::NOERROR))
+        Ok(Some(code::NOERROR))
     }
 
     /// Writes an alias; goes on with its target unless that leaves the zone, the chain is long enough, or it is a loop.
-    fn follow(&mut self, set: &Set, current: &Current, reply: &mut Writer<'_>) -> Result<Next, Full> {
-        let end = Ok(Next::Done(code::NOERROR));
+    fn follow(&mut self, set: &Set, current: &mut Current, reply: &mut Writer<'_>) -> Result<Option<u16>, Full> {
+        let end = Ok(Some(code::NOERROR));
         let hash = self.zone.hash(current.name.bytes());
         if self.followed == MAX_ALIASES || self.aliases[..self.followed].contains(&hash) {
             return end;
@@ -95,7 +88,10 @@ impl Chain<'_> {
         reply.set(Section::Answer, self.zone, set, pointer(current.at), self.origin)?;
         let target = wire::rdatas(self.zone.wire(set)).next().and_then(|rdata| wire::name_in(rdata, 0, self.zone.origin_wire()));
         match target {
-            Some(name) if self.zone.encloses(&name) => Ok(Next::Follow(Current { name, at })),
+            Some(name) if self.zone.encloses(&name) => {
+                *current = Current { name, at };
+                Ok(None)
+            }
             _ => end,
         }
     }

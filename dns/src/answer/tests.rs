@@ -189,7 +189,8 @@ fn messages_that_break_the_rules_are_formerr_or_get_nothing() {
     };
     const OPT: [u8; 11] = [0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0];
     let question = good.len();
-    let table: [(&str, &dyn Fn(&mut Vec<u8>), Option<(u16, usize)>); 11] = [
+    type Case<'a> = (&'a str, &'a dyn Fn(&mut Vec<u8>), Option<(u16, usize)>);
+    let table: [Case<'_>; 11] = [
         ("cut header", &|query| query.truncate(11), None),
         ("a reply", &|query| query[2] |= 0x80, None),
         ("no question", &|query| query[5] = 0, Some((code::FORMERR, 12))),

@@ -26,7 +26,7 @@ pub(super) fn build(origin: Name, soa: &Soa, serial: u32, records: &[RecordSet],
         let record_type = check(&zone.origin, set)?;
         let owner = WireName::of(&set.owner);
         if !zone.encloses(&owner) {
-            return Err(ZoneError::OutsideZone { owner: set.owner.clone(), origin: zone.origin.clone() });
+            return Err(ZoneError::OutsideZone { owner: set.owner.clone().into(), origin: zone.origin.clone().into() });
         }
         let node = zone.insert(owner, owner.labels())?;
         placed.push((node, record_type, index as u32));
