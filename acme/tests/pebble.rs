@@ -60,12 +60,18 @@ async fn every_challenge_type_leads_to_a_certificate() {
 #[tokio::test]
 async fn a_certificate_is_renewed_with_a_new_key_before_it_ends() {
     let (mut world, pebble) = world(Behaviour { validity: 12, ..Behaviour::default() }).await;
-    world.want(&pebble.directory_url, &pebble.ca_bundle, vec![("short", wanted(&["short.example"], &[Http01]))]);
+    let proxy = Proxy::start(&pebble).await;
+    world.want(&proxy.directory_url, &proxy.ca_bundle, vec![("short", wanted(&["short.example"], &[Http01]))]);
     world.start();
     let first = world.certificate("short").await;
     let second = eventually("a renewal", || world.held().certificates.get(&secret("short")).filter(|next| **next != first).cloned()).await;
     assert!(second.not_after > first.not_after && second.key_pem != first.key_pem);
     assert!(second.not_before < first.not_after, "renewed while the first was valid");
+    let faults = proxy.faults.lock().unwrap();
+    let identifier = first.ari_identifier().unwrap();
+    let advised = faults.seen.iter().any(|(_, path, status)| path.ends_with(&identifier) && *status == StatusCode::OK);
+    assert!(advised, "the CA was asked when to renew: {:?}", faults.seen);
+    assert_eq!(faults.orders[1]["replaces"], identifier);
 }
 
 #[tokio::test]

@@ -138,7 +138,7 @@ fn each_reason_leads_to_an_order_and_nothing_else_does() {
         (base.clone().holds("a", held(&["a.example"], 90)), 200, Some(Reason::RenewalDue)),
         (base.clone().runs("a", &["a.example"]), 1, None),
         (base.clone().failed("a", 5), 4, None),
-        (base.clone().failed("a", 5), 5, Some(Reason::Missing)),
+        (base.failed("a", 5), 5, Some(Reason::Missing)),
         (World::new().holds("a", held(&["a.example"], 90)), 89, None),
     ];
     for (row, (world, day, reason)) in rows.into_iter().enumerate() {
@@ -177,7 +177,7 @@ fn states_say_where_each_certificate_stands() {
             65,
             CertificateState::Ready { renew_at: at(60), renewal_failure: Some(failure) },
         ),
-        (base.clone().holds("a", held(&["b.example"], 90)), 1, CertificateState::Issuing),
+        (base.holds("a", held(&["b.example"], 90)), 1, CertificateState::Issuing),
     ];
     for (row, (world, day, state)) in rows.into_iter().enumerate() {
         assert_eq!(world.plan(day).states, BTreeMap::from([(secret("a"), state)]), "row {row}");
@@ -197,7 +197,7 @@ fn a_missing_issuer_is_said_and_not_tried() {
 #[test]
 fn it_wakes_for_the_next_retry_renewal_or_poll() {
     let base = World::new().wants("a", &["a.example"]);
-    assert_eq!(base.clone().plan(1).wake_at, None);
+    assert_eq!(base.plan(1).wake_at, None);
     assert_eq!(base.clone().failed("a", 5).plan(1).wake_at, Some(at(5)));
     assert_eq!(base.clone().holds("a", held(&["a.example"], 90)).plan(1).wake_at, Some(at(60)));
     let mut world = base.holds("a", held(&["a.example"], 90));
@@ -228,7 +228,7 @@ fn orders_that_lead_nowhere_are_forgotten() {
         (base.clone().ordered("a", right.clone()), 1, vec![issue("a", Reason::Missing)]),
         (base.clone().ordered("a", wrong.clone()), 1, vec![forget.clone(), issue("a", Reason::Missing)]),
         (base.clone().ordered("a", right.clone()).holds("a", held(&["a.example"], 90)), 1, vec![forget.clone()]),
-        (base.clone().ordered("a", wrong).runs("a", &["a.example"]), 1, vec![]),
+        (base.ordered("a", wrong).runs("a", &["a.example"]), 1, vec![]),
         (World::new().ordered("a", right.clone()), 9, vec![]),
         (World::new().ordered("a", right), 10, vec![forget]),
     ];
@@ -254,7 +254,7 @@ fn namespaces_take_turns() {
 fn attempts_about_one_name_do_not_run_together() {
     let world = World::new().wants("a", &["a.example", "x.example"]).wants("b", &["b.example", "x.example"]);
     assert_eq!(world.plan(1).actions, [issue("a", Reason::Missing)]);
-    assert_eq!(world.clone().runs("a", &["a.example", "x.example"]).plan(1).actions, []);
+    assert_eq!(world.runs("a", &["a.example", "x.example"]).plan(1).actions, []);
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub struct Faults {
     pub was_cut: bool,
     /// Requests so far: method, path, status of the answer.
     pub seen: Vec<(Method, String, StatusCode)>,
+    /// What was asked in each new order, decoded.
+    pub orders: Vec<serde_json::Value>,
     /// Requests that began.
     pub count: usize,
 }
@@ -97,7 +99,14 @@ impl Proxy {
         }
         let response = match instead {
             Some((_, status, retry_after)) => broken(status, retry_after),
-            None => self.upstream.forward(request).await?,
+            None => {
+                let (parts, body) = request.into_parts();
+                let body = body.collect().await?.to_bytes();
+                if path == "/order-plz" {
+                    self.faults.lock().unwrap().orders.push(payload(&body));
+                }
+                self.upstream.forward(Request::from_parts(parts, Full::new(body))).await?
+            }
         };
         self.faults.lock().unwrap().seen.push((method, path, response.status()));
         if cut == Some(Side::Answer) {
@@ -113,16 +122,22 @@ impl Proxy {
 }
 
 impl Upstream {
-    async fn forward(&self, request: Request<hyper::body::Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    async fn forward(&self, request: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, hyper::Error> {
         let stream = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], self.port))).await.unwrap();
         let stream = TlsConnector::from(self.config.clone()).connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        let (parts, body) = request.into_parts();
-        let request = Request::from_parts(parts, Full::new(body.collect().await?.to_bytes()));
         let (parts, body) = sender.send_request(request).await?.into_parts();
         Ok(Response::from_parts(parts, Full::new(body.collect().await?.to_bytes())))
     }
+}
+
+/// What a signed request asks (RFC 7515 section 7.2.2).
+fn payload(body: &[u8]) -> serde_json::Value {
+    use base64::Engine as _;
+    let request: serde_json::Value = serde_json::from_slice(body).unwrap();
+    let payload = base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(request["payload"].as_str().unwrap()).unwrap();
+    serde_json::from_slice(&payload).unwrap()
 }
 
 fn broken(status: StatusCode, retry_after: u32) -> Response<Full<Bytes>> {

@@ -14,6 +14,7 @@ use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::watch;
@@ -128,7 +129,10 @@ async fn tls_alpn01(stream: TcpStream, source: Source) {
     let mut params = CertificateParams::new(vec![host]).unwrap();
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(&digest)];
     let certificate = params.self_signed(&key).unwrap().der().clone();
-    let mut config = builder().with_no_client_auth().with_single_cert(vec![certificate], pkcs8(&key)).unwrap();
+    // Not `with_single_cert`: it refuses the critical acmeIdentifier, which it does not know.
+    let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(&pkcs8(&key)).unwrap();
+    let resolver = SingleCertAndKey::from(CertifiedKey::new(vec![certificate], signing));
+    let mut config = builder().with_no_client_auth().with_cert_resolver(Arc::new(resolver));
     config.alpn_protocols = vec![b"acme-tls/1".to_vec()];
     if let Ok(mut stream) = start.into_stream(Arc::new(config)).await {
         let _ = stream.shutdown().await;
