@@ -29,13 +29,16 @@ pub(crate) struct Missing {
     pub(crate) message: String,
 }
 
+/// Namespace, Service, port by number and by name, protocol.
+type Known<'a> = (&'a str, &'a str, Option<i32>, Option<&'a str>, Protocol);
+
 type Resolved = Result<Arc<Backend>, Missing>;
 
 /// Finds backends, each one once.
 pub(crate) struct Backends<'a> {
     input: Input<'a>,
     slices: HashMap<(&'a str, &'a str), Vec<&'a EndpointSlice>>,
-    known: HashMap<(&'a str, &'a str, Option<i32>, Option<&'a str>, Protocol), Resolved>,
+    known: HashMap<Known<'a>, Resolved>,
 }
 
 /// The port that a rule names.

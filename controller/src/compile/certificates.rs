@@ -8,7 +8,7 @@ mod orders;
 mod requests;
 mod served;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use acme::{ChallengeKind, Issuer, IssuerId, SecretName, Wanted, WantedSet};
 
@@ -131,7 +131,7 @@ impl<'a> Scene<'a, '_> {
 /// The set that the certificate engine is given.
 pub(crate) fn wanted_set(orders: &Orders<'_>, issuers: &BTreeMap<IssuerId, Issuer>) -> WantedSet {
     let certificates: BTreeMap<SecretName, Wanted> = orders.iter().map(|(secret, order)| (secret.clone(), order.clone())).collect();
-    let named = |id: &IssuerId| certificates.values().any(|wanted| wanted.issuer == *id);
-    let issuers = issuers.iter().filter(|(id, _)| named(id)).map(|(id, issuer)| (id.clone(), issuer.clone())).collect();
+    let named: BTreeSet<&IssuerId> = certificates.values().map(|wanted| &wanted.issuer).collect();
+    let issuers = issuers.iter().filter(|(id, _)| named.contains(id)).map(|(id, issuer)| (id.clone(), issuer.clone())).collect();
     WantedSet { issuers, certificates }
 }

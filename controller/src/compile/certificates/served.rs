@@ -64,7 +64,7 @@ impl Served {
             if let Some(certificate) = held(scene, &secret, parser) {
                 let rank = if certificate.not_after() > scene.input.facts.now { Rank::Wildcard } else { Rank::Expired };
                 for name in [zone.origin.clone(), format!("*.{}", zone.origin)] {
-                    served.offer(name, rank, CertificateSource::Held(secret.clone()), &certificate);
+                    served.offer(name, rank, &CertificateSource::Held(secret.clone()), &certificate);
                 }
             }
         }
@@ -74,9 +74,11 @@ impl Served {
         served
     }
 
-    fn offer(&mut self, name: String, rank: Rank, source: CertificateSource, certificate: &Arc<ParsedCertificate>) {
-        if self.names.get(&name).is_none_or(|other| rank < other.rank) && certificate.is_for(&name) {
-            self.names.insert(name, Choice { rank, source, certificate: Arc::clone(certificate) });
+    fn offer(&mut self, name: String, rank: Rank, source: &CertificateSource, certificate: &Arc<ParsedCertificate>) {
+        // An expired certificate must not hide a wildcard that still serves: exact names win at the handshake.
+        let hides_wildcard = rank == Rank::Expired && self.for_host(&name).is_some_and(|(_, other)| other.not_after() > certificate.not_after());
+        if !hides_wildcard && self.names.get(&name).is_none_or(|other| rank < other.rank) && certificate.is_for(&name) {
+            self.names.insert(name, Choice { rank, source: source.clone(), certificate: Arc::clone(certificate) });
         }
     }
 
@@ -84,17 +86,18 @@ impl Served {
         let secret = &request.secret;
         let is_ordered = orders.contains(secret);
         if let Some(certificate) = held(scene, secret, parser).filter(|_| is_ordered) {
-            self.offer_hosts(scene, request, Rank::Held, CertificateSource::Held(secret.clone()), &certificate);
+            self.offer_hosts(scene, request, Rank::Held, &CertificateSource::Held(secret.clone()), &certificate);
         }
         match find(scene.input.objects, secret) {
             Some(stored) => match tls_pair(stored).map(|(chain, key)| parser.parse(secret, chain, key)) {
                 Some(Ok(certificate)) => {
                     let rank = if is_issued(stored) { Rank::Held } else { Rank::Tenant };
                     self.judge(scene, request, &certificate, findings);
-                    self.offer_hosts(scene, request, rank, CertificateSource::Tenant(secret.clone()), &certificate);
+                    self.offer_hosts(scene, request, rank, &CertificateSource::Tenant(secret.clone()), &certificate);
                 }
                 Some(Err(error)) => {
-                    self.unusable(request, Reason::InvalidSecret, &format!("the Secret {:?} cannot be served: {error}", secret.name), findings)
+                    let message = format!("the Secret {:?} cannot be served: {error}", secret.name);
+                    self.unusable(request, Reason::InvalidSecret, &message, findings);
                 }
                 None => self.unusable(
                     request,
@@ -119,7 +122,7 @@ impl Served {
         scene: Scene<'_, '_>,
         request: &ServeRequest<'_>,
         rank: Rank,
-        source: CertificateSource,
+        source: &CertificateSource,
         certificate: &Arc<ParsedCertificate>,
     ) {
         let rank = if certificate.not_after() > scene.input.facts.now { rank } else { Rank::Expired };
@@ -127,7 +130,7 @@ impl Served {
         let hosts: Vec<String> = request.hosts.clone().unwrap_or_else(own);
         // Only hosts that somebody in this namespace holds: names in a certificate are no claim.
         for host in hosts.into_iter().filter(|host| scene.ownership.holder(host).is_some_and(|holder| holder.namespace == request.namespace)) {
-            self.offer(host, rank, source.clone(), certificate);
+            self.offer(host, rank, source, certificate);
         }
     }
 
