@@ -36,7 +36,7 @@ const UDP_ECHO: u16 = 18086;
 ///
 /// # Errors
 /// Names the address that cannot be bound.
-pub async fn start(tasks: &TaskTracker, stop: &CancellationToken) -> io::Result<()> {
+pub(crate) async fn start(tasks: &TaskTracker, stop: &CancellationToken) -> io::Result<()> {
     for (app, port) in HTTP {
         let listener = listen(port).await?;
         tasks.spawn(stop.clone().run_until_cancelled_owned(serve_http(listener, app)));
