@@ -42,7 +42,7 @@ fn certificate(names: &[&str]) -> Arc<HeldCertificate> {
     let (not_before, not_after) =
         (SystemTime::UNIX_EPOCH + NOW - Duration::from_secs(60), SystemTime::UNIX_EPOCH + NOW + Duration::from_secs(86_400));
     let (chain_pem, key_pem) = (made.cert.pem(), made.signing_key.serialize_pem());
-    Arc::new(HeldCertificate { chain_pem, key_pem, ca_pem: None, names, not_before, not_after, issuer: "test".into(), key_kind: None })
+    Arc::new(HeldCertificate { chain_pem, key_pem, ca_pem: None, names, not_before, not_after, issuer: "test".into(), key_kind: None, signer: None })
 }
 
 fn facts(held: Held) -> Facts {
