@@ -92,7 +92,7 @@ impl Engine {
         Ok((Self { task: tokio::spawn(desk.run(wanted)) }, held))
     }
 
-    /// Stops the engine and waits until nothing of it runs and the store is free.
+    /// Stops the engine. A file that is being written is still finished; the store is free once that is done.
     pub async fn stop(mut self) {
         self.task.abort();
         // Aborted, or ended before: either is what was asked for.

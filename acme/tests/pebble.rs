@@ -164,7 +164,7 @@ async fn the_ca_is_not_asked_before_our_own_listener_answers() {
 }
 
 #[tokio::test]
-async fn a_failed_validation_shows_what_the_ca_saw_and_turns_to_the_next_challenge() {
+async fn a_failed_validation_shows_what_the_ca_saw() {
     let (mut world, pebble) = world(Behaviour::default()).await;
     // Nothing is checked here, so that the CA is told although its way to us is closed.
     world.self_check = acme::SelfCheck::default();

@@ -55,6 +55,7 @@ impl Pebble {
             .env("PEBBLE_AUTHZREUSE", "0")
             .env("PEBBLE_WFE_NONCEREJECT", behaviour.nonce_reject.to_string())
             .stdout(if std::env::var_os("PEBBLE_LOG").is_some() { Stdio::inherit() } else { Stdio::null() })
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let pebble = Self { child, port, directory_url: format!("https://127.0.0.1:{port}/dir"), ca_bundle: identity.certificate_pem, _files: files };
