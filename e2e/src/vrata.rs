@@ -212,6 +212,17 @@ impl Vrata {
         self.ready().await
     }
 
+    /// Stops it as it should be stopped, and starts it again on the same directories.
+    ///
+    /// # Errors
+    /// When it does not end well, or does not become ready again.
+    pub async fn stop_and_restart(&mut self) -> Result<()> {
+        self.signal(Signal::SIGTERM)?;
+        self.ended().await?;
+        self.process = spawn(self.directory.path())?;
+        self.ready().await
+    }
+
     /// Writes a manifest in place, as an editor does that knows no rename: what is written first is seen first.
     ///
     /// # Errors

@@ -3,6 +3,9 @@
 
 mod addresses;
 mod certificates;
+mod configuration;
+mod demo;
+mod life;
 mod manifests;
 mod page;
 mod web;
