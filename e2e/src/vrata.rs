@@ -127,6 +127,18 @@ impl Vrata {
         self.process.log()
     }
 
+    /// The last of what it has printed.
+    pub fn log_end(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+
+    /// Whether there is this manifest.
+    pub fn has(&self, file: &str) -> bool {
+        self.directory.path().join("manifests").join(file).exists()
+    }
+
     /// Writes a manifest, as an editor does: complete, then renamed into place.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 
 mod addresses;
 mod certificates;
+mod chaos;
 mod configuration;
 mod demo;
 mod life;
