@@ -57,7 +57,10 @@ fn run_demo(demo: &Demo) -> anyhow::Result<ExitCode> {
     let platform = demo::set_up(&state, &authority)?;
     config.source.manifests.push(platform.manifests.clone());
     let examples = config.source.manifests[0].clone();
-    serve(config, state, true, move |addresses| print!("{}", demo::tour(addresses, &platform, &examples)))
+    serve(config, state, true, move |addresses| {
+        let program = std::env::args().next().unwrap_or_else(|| "vrata".to_owned());
+        print!("{}", demo::tour(&program, addresses, &platform, &examples));
+    })
 }
 
 fn serve(config: Config, state: StateDir, backends: bool, ready: impl FnOnce(&Addresses) + Send) -> anyhow::Result<ExitCode> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::{HOST, USER_AGENT};
 use http::{HeaderMap, Method, Request, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -125,6 +125,7 @@ impl Client {
         if !self.http2 {
             request.headers_mut().insert(HOST, host.parse()?);
         }
+        request.headers_mut().insert(USER_AGENT, "vrata-e2e".parse()?);
         request.headers_mut().extend(self.headers.clone());
         Ok(request)
     }

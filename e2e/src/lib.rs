@@ -10,15 +10,18 @@
 pub mod backend;
 pub mod browser;
 pub mod client;
+pub mod demo;
 pub mod dns;
 pub mod manifest;
 pub mod pebble;
 pub mod process;
+pub mod shell;
 pub mod vrata;
 pub mod wait;
 
 pub use backend::Backend;
 pub use client::{Answer, Client};
+pub use demo::Demo;
 pub use pebble::Pebble;
 pub use vrata::{Ports, Setup, Vrata};
 pub use wait::eventually;

@@ -20,6 +20,8 @@ use crate::{Client, Ports, eventually};
 
 /// Its directory in the cache of tools.
 const DIRECTORY: &str = "pebble-2.10.1";
+/// Ninety days, in seconds.
+const QUARTER: u32 = 7_776_000;
 
 /// A running Pebble.
 #[derive(Debug)]
@@ -28,8 +30,20 @@ pub struct Pebble {
     management: SocketAddr,
     ca_pem: String,
     resolver: JoinHandle<()>,
-    _process: Process,
-    _directory: TempDir,
+    dns: SocketAddr,
+    process: Option<Process>,
+    directory: TempDir,
+}
+
+/// What a CA has made, by its log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Made {
+    /// Accounts.
+    pub accounts: usize,
+    /// Orders.
+    pub orders: usize,
+    /// Certificates.
+    pub certificates: usize,
 }
 
 impl Pebble {
@@ -38,23 +52,51 @@ impl Pebble {
     /// # Errors
     /// When it is not installed, or does not come up.
     pub async fn start(ports: Ports) -> Result<Self> {
+        let mut pebble = Self::prepare(ports, QUARTER).await?;
+        pebble.run().await?;
+        Ok(pebble)
+    }
+
+    /// One that is not running yet; it will sign for so many seconds.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn prepare(ports: Ports, validity: u32) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let own = Ports::find()?;
-        let (address, management) = (own.http, own.https);
-        let ca_pem = write_files(&directory, &own, ports)?;
+        let ca_pem = write_files(&directory, &own, ports, validity)?;
         let (resolver, dns) = resolve(ports.dns).await?;
-        let (config, dns) = (directory.path().join("pebble.json"), dns.to_string());
+        Ok(Self { address: own.http, management: own.https, ca_pem, resolver, dns, process: None, directory })
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// When it is not installed, or does not come up.
+    pub async fn run(&mut self) -> Result<()> {
+        let (config, dns) = (self.directory.path().join("pebble.json"), self.dns.to_string());
         let args = ["-config".as_ref(), config.as_os_str(), "-dnsserver".as_ref(), dns.as_ref()];
         let environment = [("PEBBLE_VA_NOSLEEP", "1"), ("PEBBLE_WFE_NONCEREJECT", "20")];
-        let process = Process::start(&binary()?, args, &environment, directory.path().join("pebble.log"))?;
-        let pebble = Self { address, management, ca_pem, resolver, _process: process, _directory: directory };
-        eventually("Pebble answers", async || pebble.client(pebble.address)?.get("localhost", "/dir").await, |answer| answer.status == 200).await?;
-        Ok(pebble)
+        self.process = Some(Process::start(&binary()?, args, &environment, self.directory.path().join("pebble.log"))?);
+        eventually("Pebble answers", async || self.client(self.address)?.get("localhost", "/dir").await, |answer| answer.status == 200).await?;
+        Ok(())
+    }
+
+    /// What it has made so far.
+    pub fn made(&self) -> Made {
+        let log = self.process.as_ref().map(Process::log).unwrap_or_default();
+        let count = |what: &str| log.lines().filter(|line| line.contains(what)).count();
+        Made { accounts: count(" accounts in memory"), orders: count("Added order "), certificates: count("Issued certificate serial ") }
     }
 
     /// URL of its directory.
     pub fn directory(&self) -> String {
         format!("https://localhost:{}/dir", self.address.port())
+    }
+
+    /// The file that its own server certificate is verified with.
+    pub fn ca_file(&self) -> PathBuf {
+        self.directory.path().join("cert.pem")
     }
 
     /// What its own server certificate is verified with, PEM.
@@ -82,7 +124,7 @@ impl Drop for Pebble {
 }
 
 /// Writes configuration, certificate and key; gives the certificate, which signs itself.
-fn write_files(directory: &TempDir, own: &Ports, ports: Ports) -> Result<String> {
+fn write_files(directory: &TempDir, own: &Ports, ports: Ports, validity: u32) -> Result<String> {
     let key = KeyPair::generate()?;
     let certificate = CertificateParams::new(vec!["localhost".to_owned()])?.self_signed(&key)?.pem();
     let path = |name: &str| directory.path().join(name);
@@ -97,7 +139,7 @@ fn write_files(directory: &TempDir, own: &Ports, ports: Ports) -> Result<String>
         "tlsPort": ports.https.port(),
         "ocspResponderURL": "",
         "externalAccountBindingRequired": false,
-        "profiles": {"default": {"description": "the only one", "validityPeriod": 7_776_000}},
+        "profiles": {"default": {"description": "the only one", "validityPeriod": validity}},
     }});
     std::fs::write(path("pebble.json"), config.to_string())?;
     Ok(certificate)

@@ -212,17 +212,50 @@ impl Vrata {
         self.ready().await
     }
 
+    /// Writes a manifest in place, as an editor does that knows no rename: what is written first is seen first.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_in_place(&self, file: &str, text: &str) -> Result<()> {
+        Ok(std::fs::write(self.directory.path().join("manifests").join(file), text)?)
+    }
+
+    /// The most memory that it has had resident so far, in KiB (`VmHWM`).
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn peak_memory_kib(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+        line.trim().trim_end_matches(" kB").parse().context("VmHWM is not a number")
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// When it has ended before.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)
+    }
+
+    /// Waits until it has ended with success.
+    ///
+    /// # Errors
+    /// When it does not end, or not with success.
+    pub async fn ended(&mut self) -> Result<()> {
+        match eventually("it stops", async || self.process.ended(), Option::is_some).await? {
+            Some(status) if status.success() => Ok(()),
+            status => bail!("it ended with {status:?}:\n{}", self.process.log()),
+        }
+    }
+
     /// Asks it to stop, and waits until it has.
     ///
     /// # Errors
     /// When it does not end, or not with success.
     pub async fn stop(mut self) -> Result<()> {
-        self.process.signal(Signal::SIGTERM)?;
-        let ended = eventually("it stops", async || self.process.ended(), Option::is_some).await?;
-        match ended {
-            Some(status) if status.success() => Ok(()),
-            status => bail!("it ended with {status:?}:\n{}", self.process.log()),
-        }
+        self.signal(Signal::SIGTERM)?;
+        self.ended().await
     }
 
     async fn ready(&mut self) -> Result<()> {

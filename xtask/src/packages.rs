@@ -25,6 +25,7 @@ pub(crate) const TEST: &[Package] = &[
     package("nsd", "nsd"),
     package("bind9-dnsutils", "dig"),
     package("curl", "curl"),
+    package("netcat-openbsd", "nc"),
     package("chromium", "chromium"),
 ];
 

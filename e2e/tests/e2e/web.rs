@@ -80,7 +80,7 @@ async fn basic_auth_lets_in_who_knows_the_password() -> Result<()> {
     let users = secret("private", "users", &[("auth", "alice:$apr1$vr4t4gat$MShakUlviNBsZiqk8eMhA0\n")]);
     vrata.apply("private.yaml", &(app.manifest() + &users))?;
     let refused = vrata.get_until(&host, "/", 401).await?;
-    assert_eq!(refused.header("www-authenticate"), "Basic realm=\"Members\"");
+    assert_eq!(refused.header("www-authenticate"), "Basic realm=\"Members\", charset=\"UTF-8\"");
     let with = |credentials: &str| Ok::<_, anyhow::Error>(vrata.https()?.header("authorization", &format!("Basic {credentials}")));
     assert_eq!(with("YWxpY2U6d3Jvbmc=")?.get(&host, "/").await?.status, 401);
     let answer = with("YWxpY2U6Y29ycmVjdCBob3JzZQ==")?.get(&host, "/").await?;

@@ -333,9 +333,11 @@ impl ProxyHttp for App {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
         finish::request(self, session, error, ctx, Instant::now(), SystemTime::now());
-        if ctx.close && error.is_some() && !session.as_downstream().is_http2() {
-            // So that the client reads the answer before it sees a reset.
-            session.as_downstream_mut().shutdown().await;
+        // So that the client reads the answer before it sees a reset.
+        match (session.as_downstream().is_http2(), ctx.close) {
+            (true, true) => respond::linger(session).await,
+            (false, true) if error.is_some() => session.as_downstream_mut().shutdown().await,
+            _ => {}
         }
     }
 }

@@ -47,6 +47,16 @@ pub(super) async fn write(session: &mut Session, answer: Answer, tls: bool) -> R
     Ok(closes)
 }
 
+/// Reads and throws away what a client still sends over HTTP/2 after its answer. Without this the stream is reset as soon as the answer is out, and a client
+/// that is busy sending (curl is one) sees the reset before it looks for an answer.
+pub(super) async fn linger(session: &mut Session) {
+    let downstream = session.as_downstream_mut();
+    downstream.set_total_drain_timeout(Some(DISCARD_TIMEOUT));
+    if let Err(error) = downstream.drain_request_body().await {
+        tracing::debug!(%error, "a refused body did not end");
+    }
+}
+
 /// Decides whether the connection can serve another request: not when a body is left on it that is large, of unknown size, or waiting for a
 /// 100 (Continue) that will not come.
 fn settle_connection(session: &mut Session) -> bool {
