@@ -67,7 +67,7 @@ fn longest_prefix<'a>(rules: impl Iterator<Item = &'a Rule>, path: &str) -> Opti
     let mut best: Option<(usize, &Rule)> = None;
     for rule in rules {
         let PathMatch::Prefix(prefix) = &rule.path else { continue };
-        let prefix = prefix.trim_end_matches('/');
+        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         let below = path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         if below && best.is_none_or(|(length, _)| prefix.len() > length) {
             best = Some((prefix.len(), rule));

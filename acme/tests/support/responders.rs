@@ -23,17 +23,36 @@ use tokio_rustls::LazyConfigAcceptor;
 
 use super::{builder, pkcs8};
 
-/// What is answered now: whatever the engine of the moment publishes.
+/// What is answered now: whatever the engine of the moment publishes, and what was kept of an earlier one.
 #[derive(Clone, Default)]
-pub struct Source(Arc<Mutex<Option<watch::Receiver<Arc<Held>>>>>);
+pub struct Source(Arc<Mutex<Published>>);
+
+#[derive(Default)]
+struct Published {
+    held: Option<watch::Receiver<Arc<Held>>>,
+    kept: Challenges,
+}
 
 impl Source {
     pub fn follow(&self, held: Option<watch::Receiver<Arc<Held>>>) {
-        *self.0.lock().unwrap() = held;
+        self.0.lock().unwrap().held = held;
+    }
+
+    /// Goes on answering what is answered now, as the other replicas do when one of them dies.
+    pub fn keep(&self) {
+        let now = self.challenges();
+        self.0.lock().unwrap().kept = now;
     }
 
     fn challenges(&self) -> Challenges {
-        self.0.lock().unwrap().as_ref().map(|held| held.borrow().challenges.clone()).unwrap_or_default()
+        let published = self.0.lock().unwrap();
+        let mut challenges = published.held.as_ref().map(|held| held.borrow().challenges.clone()).unwrap_or_default();
+        challenges.http01.extend(published.kept.http01.clone());
+        challenges.tls_alpn01.extend(published.kept.tls_alpn01.clone());
+        for (owner, values) in published.kept.dns01.clone() {
+            challenges.dns01.entry(owner).or_default().extend(values);
+        }
+        challenges
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn run(repository: &Repository, _: &Options) -> Result<Outcome> {
     }
     let security = ["security", "--no-pager", "--offline=true", "--threshold", MOST_EXPOSURE];
     repository.run("systemd-analyze").args(security).args([&unit]).run()?;
-    repository.program("vrata").args(["run", "--config", CONFIGURATION, "--print-config"]).run()?;
+    repository.program("vrata").args(["run", "--config", CONFIGURATION, "--manifests", "examples", "--print-config"]).run()?;
     Ok(Outcome::Passed)
 }
 
