@@ -185,7 +185,9 @@ async fn resolve(vrata: SocketAddr, zone: &'static str) -> Result<(JoinHandle<()
 async fn reply(query: &[u8], vrata: SocketAddr, zone: &str) -> Result<Vec<u8>> {
     let message = Message::from_vec(query)?;
     let question = message.queries.first().context("no question")?;
-    if Name::from_ascii(zone)?.zone_of(question.name()) {
+    let mut apex = Name::from_ascii(zone)?;
+    apex.set_fqdn(true);
+    if apex.zone_of(question.name()) {
         return relay(query, vrata).await;
     }
     let mut reply = Message::new(message.metadata.id, MessageType::Response, message.metadata.op_code);
