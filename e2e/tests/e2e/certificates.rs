@@ -71,10 +71,16 @@ async fn a_ca_that_is_down_at_start_is_told_of_and_asked_again() -> Result<()> {
     let host = format!("hello.{ZONE}");
     vrata.apply("hello.yaml", &App::new("hello", &host, backend.address()).manifest())?;
     let failing = |status: &serde_json::Value| {
-        status["certificates"].as_array().into_iter().flatten().any(|certificate| certificate["failure"].as_str().is_some_and(|said| said.contains("cannot reach")))
+        status["certificates"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|certificate| certificate["failure"].as_str().is_some_and(|said| said.contains("cannot reach")))
     };
     let status = eventually("the CA's absence is told", async || vrata.status().await, failing).await?;
-    assert!(status["problems"].as_array().is_some_and(|problems| problems.iter().any(|problem| problem["message"].to_string().contains("cannot reach"))));
+    assert!(
+        status["problems"].as_array().is_some_and(|problems| problems.iter().any(|problem| problem["message"].to_string().contains("cannot reach")))
+    );
     pebble.run().await?;
     let client = Client::trusting(vrata.ports().https, &pebble.root().await?)?;
     eventually("HTTPS is trusted", async || client.get(&host, "/").await, |answer| answer.status == 200).await?;

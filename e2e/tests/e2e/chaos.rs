@@ -207,7 +207,10 @@ impl World {
         let lost = self.known.kills_during_orders;
         ensure!(made.accounts == 1, "{made:?}");
         ensure!(made.orders <= wanted + lost && made.certificates <= wanted + lost, "{made:?} for {wanted} certificates and {lost} kills");
-        eprintln!("chaos: {} changes, {} kills ({lost} during an order), {wanted} certificates wanted, {made:?}", self.known.changes, self.known.kills);
+        eprintln!(
+            "chaos: {} changes, {} kills ({lost} during an order), {wanted} certificates wanted, {made:?}",
+            self.known.changes, self.known.kills
+        );
         Ok(())
     }
 }

@@ -13,7 +13,8 @@ async fn the_page_shows_hosts_and_problems_on_a_desk_and_on_a_phone() -> Result<
     vrata.get_until(&host, "/", 200).await?;
     let snippet = App::new("thesis", &format!("a-thesis-with-quite-a-long-name.{ZONE}"), backend.address());
     vrata.apply("thesis.yaml", &snippet.nginx("configuration-snippet", "more_set_headers \"X-Thesis: yes\";").manifest())?;
-    eventually("there is a problem", async || vrata.status().await, |status| status["problems"].as_array().is_some_and(|all| !all.is_empty())).await?;
+    eventually("there is a problem", async || vrata.status().await, |status| status["problems"].as_array().is_some_and(|all| !all.is_empty()))
+        .await?;
 
     let url = format!("http://{}/", vrata.ports().admin);
     for (width, height) in [(1280, 800), (360, 740)] {
