@@ -31,7 +31,7 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Status(status) => run_status(&status),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("vrata: {error:#}");
+        eprintln!("vrata: {error}");
         ExitCode::FAILURE
     })
 }
@@ -116,7 +116,7 @@ fn run_check(check: &Check) -> anyhow::Result<ExitCode> {
 fn offline(paths: &[PathBuf], file: Option<&PathBuf>) -> anyhow::Result<(View, Vec<Problem>)> {
     let config = match file {
         Some(file) => config::load(Some(file), &Overrides { manifests: paths.to_vec(), ..Overrides::default() })?,
-        None => Config::default(),
+        None => Config { source: config::Source { manifests: paths.to_vec() }, ..Config::default() },
     };
     let settings = settings(&config)?;
     let mut read = source::read(paths)?;
