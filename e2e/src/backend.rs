@@ -2,17 +2,20 @@
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use anyhow::Result;
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::copy;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 /// A running backend.
@@ -39,6 +42,44 @@ impl Backend {
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         })
         .await
+    }
+
+    /// HTTP: answers GET /N with N bytes, and everything else with the number of bytes of its body; keeps none.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn bulk() -> Result<Self> {
+        Self::tcp_with(async |stream| {
+            let service = service_fn(async |request| Ok::<_, Infallible>(measure(request).await));
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        })
+        .await
+    }
+
+    /// HTTP: answers at once, except that `/held` waits until the gate is opened.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn held() -> Result<(Self, Gate)> {
+        let gate = Gate { reached: Arc::new(Semaphore::new(0)), open: Arc::new(Semaphore::new(0)) };
+        let shared = gate.clone();
+        let backend = Self::tcp_with(move |stream| {
+            let gate = shared.clone();
+            async move {
+                let service = service_fn(|request: Request<Incoming>| {
+                    let gate = gate.clone();
+                    async move {
+                        if request.uri().path() == "/held" {
+                            gate.reached.add_permits(1);
+                            gate.open.acquire().await.expect("never closed").forget();
+                        }
+                        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("late\n"))))
+                    }
+                });
+                let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            }
+        });
+        Ok((backend.await?, gate))
     }
 
     /// WebSocket: sends back every message.
@@ -104,6 +145,44 @@ impl Drop for Backend {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Holds requests up.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    reached: Arc<Semaphore>,
+    open: Arc<Semaphore>,
+}
+
+impl Gate {
+    /// Waits until a request is held.
+    ///
+    /// # Errors
+    /// Never: the gate is not closed for good.
+    pub async fn reached(&self) -> Result<()> {
+        self.reached.acquire().await?.forget();
+        Ok(())
+    }
+
+    /// Lets one request go on.
+    pub fn open(&self) {
+        self.open.add_permits(1);
+    }
+}
+
+/// Bytes in one piece of a large answer.
+const PIECE: usize = 64 << 10;
+
+async fn measure(request: Request<Incoming>) -> Response<BoxBody<Bytes, Infallible>> {
+    if let Ok(length) = request.uri().path()[1..].parse::<usize>() {
+        let pieces = (0..length).step_by(PIECE).map(move |at| Ok(Frame::data(Bytes::from_static(&[b'x'; PIECE]).slice(..PIECE.min(length - at)))));
+        return Response::new(BodyExt::boxed(StreamBody::new(futures::stream::iter(pieces))));
+    }
+    let (mut body, mut length) = (request.into_body(), 0);
+    while let Some(Ok(frame)) = body.frame().await {
+        length += frame.data_ref().map_or(0, Bytes::len);
+    }
+    Response::new(BodyExt::boxed(Full::new(Bytes::from(length.to_string()))))
 }
 
 async fn describe(request: Request<Incoming>) -> Response<Full<Bytes>> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use hickory_proto::op::{Message, MessageType, OpCode, Query};
-use hickory_proto::rr::{Name, RecordType};
+use hickory_proto::rr::{Name, RData, RecordType};
 use tokio::net::UdpSocket;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -35,6 +35,18 @@ pub async fn query(server: SocketAddr, name: &str, record_type: RecordType) -> R
 pub async fn answers(server: SocketAddr, name: &str, record_type: RecordType) -> Result<Vec<String>> {
     let reply = query(server, name, record_type).await?;
     Ok(reply.answers.iter().map(|record| record.data.to_string()).collect())
+}
+
+/// The serial of a zone.
+///
+/// # Errors
+/// As [`query`], and when the zone is not served.
+pub async fn serial(server: SocketAddr, zone: &str) -> Result<u32> {
+    let reply = query(server, zone, RecordType::SOA).await?;
+    match reply.answers.first().map(|record| &record.data) {
+        Some(RData::SOA(soa)) => Ok(soa.serial),
+        other => bail!("{zone} has no SOA but {other:?}"),
+    }
 }
 
 /// What `dig +short` prints.

@@ -134,6 +134,14 @@ pub fn secret(namespace: &str, name: &str, entries: &[(&str, &str)]) -> String {
     text
 }
 
+/// A Certificate `name` for one host, in the Secret `name-tls`.
+pub fn certificate(namespace: &str, name: &str, host: &str) -> String {
+    format!(
+        "apiVersion: cert-manager.io/v1\nkind: Certificate\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec:\n  secretName: {name}-tls\n  \
+         dnsNames: [{host}]\n  issuerRef: {{name: letsencrypt-prod, kind: ClusterIssuer}}\n"
+    )
+}
+
 /// The class `nginx`.
 pub fn ingress_class() -> String {
     "apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {name: nginx}\nspec: {controller: k8s.io/ingress-nginx}\n---\n".to_owned()

@@ -57,6 +57,18 @@ impl Pebble {
         Ok(pebble)
     }
 
+    /// As [`Pebble::start`], for a program that serves another zone.
+    ///
+    /// # Errors
+    /// When it is not installed, or does not come up.
+    pub async fn for_zone(ports: Ports, zone: &'static str) -> Result<Self> {
+        let mut pebble = Self::prepare(ports, QUARTER).await?;
+        pebble.resolver.abort();
+        (pebble.resolver, pebble.dns) = resolve(ports.dns, zone).await?;
+        pebble.run().await?;
+        Ok(pebble)
+    }
+
     /// One that is not running yet; it will sign for so many seconds.
     ///
     /// # Errors
@@ -65,7 +77,7 @@ impl Pebble {
         let directory = tempfile::tempdir()?;
         let own = Ports::find()?;
         let ca_pem = write_files(&directory, &own, ports, validity)?;
-        let (resolver, dns) = resolve(ports.dns).await?;
+        let (resolver, dns) = resolve(ports.dns, ZONE).await?;
         Ok(Self { address: own.http, management: own.https, ca_pem, resolver, dns, process: None, directory })
     }
 
@@ -156,13 +168,13 @@ fn binary() -> Result<PathBuf> {
 }
 
 /// Starts the resolver; gives its address too.
-async fn resolve(vrata: SocketAddr) -> Result<(JoinHandle<()>, SocketAddr)> {
+async fn resolve(vrata: SocketAddr, zone: &'static str) -> Result<(JoinHandle<()>, SocketAddr)> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = socket.local_addr()?;
     let task = tokio::spawn(async move {
         let mut buffer = vec![0; 4096];
         while let Ok((length, client)) = socket.recv_from(&mut buffer).await {
-            if let Ok(reply) = reply(&buffer[..length], vrata).await {
+            if let Ok(reply) = reply(&buffer[..length], vrata, zone).await {
                 let _ = socket.send_to(&reply, client).await;
             }
         }
@@ -170,10 +182,10 @@ async fn resolve(vrata: SocketAddr) -> Result<(JoinHandle<()>, SocketAddr)> {
     Ok((task, address))
 }
 
-async fn reply(query: &[u8], vrata: SocketAddr) -> Result<Vec<u8>> {
+async fn reply(query: &[u8], vrata: SocketAddr, zone: &str) -> Result<Vec<u8>> {
     let message = Message::from_vec(query)?;
     let question = message.queries.first().context("no question")?;
-    if Name::from_ascii(ZONE)?.zone_of(question.name()) {
+    if Name::from_ascii(zone)?.zone_of(question.name()) {
         return relay(query, vrata).await;
     }
     let mut reply = Message::new(message.metadata.id, MessageType::Response, message.metadata.op_code);

@@ -127,6 +127,18 @@ impl Vrata {
         self.process.log()
     }
 
+    /// The last of what it has printed.
+    pub fn log_end(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+
+    /// Whether there is this manifest.
+    pub fn has(&self, file: &str) -> bool {
+        self.directory.path().join("manifests").join(file).exists()
+    }
+
     /// Writes a manifest, as an editor does: complete, then renamed into place.
     ///
     /// # Errors
@@ -208,6 +220,17 @@ impl Vrata {
     /// When it does not become ready again.
     pub async fn kill_and_restart(&mut self) -> Result<()> {
         self.process.kill()?;
+        self.process = spawn(self.directory.path())?;
+        self.ready().await
+    }
+
+    /// Stops it as it should be stopped, and starts it again on the same directories.
+    ///
+    /// # Errors
+    /// When it does not end well, or does not become ready again.
+    pub async fn stop_and_restart(&mut self) -> Result<()> {
+        self.signal(Signal::SIGTERM)?;
+        self.ended().await?;
         self.process = spawn(self.directory.path())?;
         self.ready().await
     }

@@ -5,6 +5,8 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use e2e::manifest::{App, acme_issuer};
 use e2e::vrata::ZONE;
 use e2e::{Backend, Client, Pebble, Setup, Vrata, eventually};
+use futures::{SinkExt, StreamExt};
+use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_and_restarted_it_serves_the_same_certificate() -> Result<()> {
@@ -32,5 +34,51 @@ async fn pebble_signs_the_zones_wildcard_and_foreign_hosts() -> Result<()> {
         let answer = eventually(&format!("{host} is trusted"), async || client.get(&host, "/").await, |answer| answer.status == 200).await?;
         assert_eq!(answer.text().lines().next(), Some("GET /"));
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewal_swaps_the_certificate_under_an_open_connection() -> Result<()> {
+    let setup = Setup::new()?;
+    let mut pebble = Pebble::prepare(setup.ports(), 20).await?;
+    pebble.run().await?;
+    let backend = Backend::websocket().await?;
+    let vrata = Vrata::start(setup.issuer(acme_issuer(&pebble.directory(), &BASE64_STANDARD.encode(pebble.ca_pem())))).await?;
+    let (client, host) = (Client::trusting(vrata.ports().https, &pebble.root().await?)?, format!("chat.{ZONE}"));
+    vrata.apply("chat.yaml", &App::new("chat", &host, backend.address()).manifest())?;
+    let mut socket = eventually("the WebSocket opens", async || client.websocket(&host, "/").await, |_| true).await?;
+    let first = socket.get_ref().get_ref().1.peer_certificates().and_then(|chain| chain.first()).map(|leaf| leaf.to_vec());
+    assert!(first.is_some());
+    // A connection that is opened during the whole of two lifetimes is always trusted.
+    let mut seen = vec![first];
+    while seen.len() < 3 {
+        let look = async || Ok(client.get(&host, "/").await?.certificate);
+        let next = eventually("another certificate is served", look, |certificate| !seen.contains(certificate)).await?;
+        seen.push(next);
+        socket.send(Message::text("still here")).await?;
+        assert_eq!(socket.next().await.transpose()?, Some(Message::text("still here")));
+    }
+    assert_eq!(pebble.made().accounts, 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ca_that_is_down_at_start_is_told_of_and_asked_again() -> Result<()> {
+    let setup = Setup::new()?;
+    let mut pebble = Pebble::prepare(setup.ports(), 7_776_000).await?;
+    let backend = Backend::http().await?;
+    let vrata = Vrata::start(setup.issuer(acme_issuer(&pebble.directory(), &BASE64_STANDARD.encode(pebble.ca_pem())))).await?;
+    let host = format!("hello.{ZONE}");
+    vrata.apply("hello.yaml", &App::new("hello", &host, backend.address()).manifest())?;
+    let failing = |status: &serde_json::Value| {
+        status["certificates"].as_array().into_iter().flatten().any(|certificate| certificate["failure"].as_str().is_some_and(|said| said.contains("cannot reach")))
+    };
+    let status = eventually("the CA's absence is told", async || vrata.status().await, failing).await?;
+    assert!(status["problems"].as_array().is_some_and(|problems| problems.iter().any(|problem| problem["message"].to_string().contains("cannot reach"))));
+    pebble.run().await?;
+    let client = Client::trusting(vrata.ports().https, &pebble.root().await?)?;
+    eventually("HTTPS is trusted", async || client.get(&host, "/").await, |answer| answer.status == 200).await?;
+    let status = eventually("nothing is failing", async || vrata.status().await, |status| !failing(status)).await?;
+    assert_eq!(status["problems"], serde_json::json!([]));
     Ok(())
 }

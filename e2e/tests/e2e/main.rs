@@ -3,6 +3,10 @@
 
 mod addresses;
 mod certificates;
+mod chaos;
+mod configuration;
+mod demo;
+mod life;
 mod manifests;
 mod page;
 mod web;

@@ -40,3 +40,25 @@ async fn a_host_belongs_to_the_namespace_that_claimed_it_first() -> Result<()> {
     assert_eq!(vrata.get(&host, "/").await?.status, 200);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_half_written_is_a_problem_until_it_is_whole() -> Result<()> {
+    let (backend, vrata) = (Backend::http().await?, Vrata::start(Setup::new()?).await?);
+    let (old, new) = (format!("old.{ZONE}"), format!("new.{ZONE}"));
+    vrata.apply("app.yaml", &App::new("app", &old, backend.address()).manifest())?;
+    vrata.get_until(&old, "/", 200).await?;
+
+    let whole = App::new("app", &new, backend.address()).manifest();
+    let half = &whole[..whole.find("backend:").unwrap_or_default() + "backend:\n          ser".len()];
+    vrata.write_in_place("app.yaml", half)?;
+    let look = async || vrata.status().await;
+    let status = eventually("half a file is a problem", look, |status| !reasons(status).is_empty()).await?;
+    assert!(status["problems"][0].to_string().contains("app.yaml"), "{status}");
+    assert_eq!(vrata.get(&old, "/").await?.status, 200, "the last good version is served");
+
+    vrata.write_in_place("app.yaml", &whole)?;
+    vrata.get_until(&new, "/", 200).await?;
+    let status = eventually("the problem is gone", look, |status| reasons(status).is_empty()).await?;
+    assert_eq!(status["hosts"].as_array().map(Vec::len), Some(1), "{status}");
+    Ok(())
+}
