@@ -116,6 +116,7 @@ fn run_check(check: &Check) -> anyhow::Result<ExitCode> {
 fn offline(paths: &[PathBuf], file: Option<&PathBuf>) -> anyhow::Result<(View, Vec<Problem>)> {
     let config = match file {
         Some(file) => config::load(Some(file), &Overrides { manifests: paths.to_vec(), ..Overrides::default() })?,
+        // What a directory may name that a cluster may not, it may name here too.
         None => Config { source: config::Source { manifests: paths.to_vec() }, ..Config::default() },
     };
     let settings = settings(&config)?;

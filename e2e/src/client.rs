@@ -155,6 +155,8 @@ fn tls(root_pem: &str, http2: bool) -> Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    // A resumed session shows the certificate of its first handshake, whatever is served now.
+    config.resumption = rustls::client::Resumption::disabled();
     config.alpn_protocols = vec![if http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
     Ok(config)
 }

@@ -11,7 +11,8 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::net::UdpSocket;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinHandle;
 
 use crate::process::Process;
@@ -169,23 +170,55 @@ fn binary() -> Result<PathBuf> {
 
 /// Starts the resolver; gives its address too.
 async fn resolve(vrata: SocketAddr, zone: &'static str) -> Result<(JoinHandle<()>, SocketAddr)> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let address = socket.local_addr()?;
+    let (udp, tcp) = both().await?;
+    let address = udp.local_addr()?;
     let task = tokio::spawn(async move {
-        let mut buffer = vec![0; 4096];
-        while let Ok((length, client)) = socket.recv_from(&mut buffer).await {
-            if let Ok(reply) = reply(&buffer[..length], vrata, zone).await {
-                let _ = socket.send_to(&reply, client).await;
-            }
-        }
+        tokio::join!(serve_udp(udp, vrata, zone), serve_tcp(tcp, vrata, zone));
     });
     Ok((task, address))
+}
+
+/// A port for UDP and TCP alike: Pebble asks over either.
+async fn both() -> Result<(UdpSocket, TcpListener)> {
+    for _ in 0..100 {
+        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        if let Ok(tcp) = TcpListener::bind(udp.local_addr()?).await {
+            return Ok((udp, tcp));
+        }
+    }
+    bail!("no port is free for TCP and UDP alike")
+}
+
+async fn serve_udp(socket: UdpSocket, vrata: SocketAddr, zone: &str) {
+    let mut buffer = vec![0; 4096];
+    while let Ok((length, client)) = socket.recv_from(&mut buffer).await {
+        if let Ok(reply) = reply(&buffer[..length], vrata, zone).await {
+            let _ = socket.send_to(&reply, client).await;
+        }
+    }
+}
+
+async fn serve_tcp(listener: TcpListener, vrata: SocketAddr, zone: &'static str) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        tokio::spawn(async move {
+            while let Ok(length) = stream.read_u16().await {
+                let mut query = vec![0; length.into()];
+                stream.read_exact(&mut query).await?;
+                let reply = reply(&query, vrata, zone).await?;
+                stream.write_u16(reply.len().try_into()?).await?;
+                stream.write_all(&reply).await?;
+            }
+            anyhow::Ok(())
+        });
+    }
 }
 
 async fn reply(query: &[u8], vrata: SocketAddr, zone: &str) -> Result<Vec<u8>> {
     let message = Message::from_vec(query)?;
     let question = message.queries.first().context("no question")?;
-    if Name::from_ascii(zone)?.zone_of(question.name()) {
+    let mut apex = Name::from_ascii(zone)?;
+    apex.set_fqdn(true);
+    if apex.zone_of(question.name()) {
         return relay(query, vrata).await;
     }
     let mut reply = Message::new(message.metadata.id, MessageType::Response, message.metadata.op_code);

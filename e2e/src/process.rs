@@ -69,7 +69,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.kill();
-        if std::thread::panicking() {
+        if std::thread::panicking() || std::env::var_os("VRATA_E2E_LOGS").is_some() {
             eprintln!("--- {}\n{}", self.log.display(), self.log());
         }
     }

@@ -83,10 +83,11 @@ impl Setup {
 /// A running program with its directories.
 #[derive(Debug)]
 pub struct Vrata {
+    // First, so that its log is still there when it ends.
+    process: Process,
     directory: TempDir,
     ports: Ports,
     ca_pem: String,
-    process: Process,
 }
 
 impl Vrata {

@@ -118,7 +118,8 @@ fn others(parsed: &[Parsed]) -> impl Iterator<Item = &String> {
 }
 
 /// The objects a file gives: those it holds, and of those it held before the ones that a broken document stands for. A document of which not even kind and name
-/// can be read may stand for any of them: then nothing is withdrawn until it can be read.
+/// can be read may stand for any of them, and after a last document that is broken the rest of the file may be missing, as it is while a file is being written:
+/// then nothing is withdrawn until it can be read.
 fn held(parsed: &[Parsed], before: &[Held]) -> Vec<Held> {
     let mut held: Vec<_> = parsed
         .iter()
@@ -135,7 +136,8 @@ fn held(parsed: &[Parsed], before: &[Held]) -> Vec<Held> {
             Outcome::Object(..) | Outcome::Other(_) => None,
         })
         .collect();
-    let stays = |held: &&Held| !good.contains(&held.identity) && (broken.contains(&None) || broken.contains(&Some(&held.identity)));
+    let cut_off = matches!(parsed.last(), Some(Parsed { outcome: Outcome::Broken(_), .. }));
+    let stays = |held: &&Held| !good.contains(&held.identity) && (cut_off || broken.contains(&None) || broken.contains(&Some(&held.identity)));
     held.extend(before.iter().filter(stays).cloned());
     held
 }
