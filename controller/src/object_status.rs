@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::compile::{CertificateReport, CertificateStatus};
@@ -15,13 +16,13 @@ pub fn files(view: &View) -> BTreeMap<String, Vec<u8>> {
     let mut objects: BTreeMap<&ObjectRef, Told<'_>> = BTreeMap::new();
     let balanced = load_balancer(&view.public_addresses);
     for route in view.report.hosts.iter().flat_map(|host| &host.routes) {
-        objects.entry(&route.ingress).or_default().status.get_or_insert_with(|| balanced.clone());
+        objects.entry(&route.ingress).or_default().status = Some(&balanced);
     }
     let services: Vec<(ObjectRef, Value)> =
         view.report.services.iter().map(|s| (named("Service", &s.namespace, &s.name), load_balancer(&s.addresses))).collect();
     let certificates: Vec<(ObjectRef, Value)> = view.report.certificates.iter().filter_map(certificate).collect();
     for (object, status) in services.iter().chain(&certificates) {
-        objects.entry(object).or_default().status = Some(status.clone());
+        objects.entry(object).or_default().status = Some(status);
     }
     for problem in &view.problems {
         if let Some(object) = &problem.object {
@@ -33,15 +34,30 @@ pub fn files(view: &View) -> BTreeMap<String, Vec<u8>> {
 
 #[derive(Default)]
 struct Told<'a> {
-    status: Option<Value>,
+    status: Option<&'a Value>,
     problems: Vec<&'a Problem>,
+}
+
+/// A file's content. Not a [`Value`]: every pass writes one for each object.
+#[derive(Serialize)]
+struct Content<'a> {
+    kind: &'a str,
+    metadata: Metadata<'a>,
+    problems: &'a [&'a Problem],
+    status: Option<&'a Value>,
+}
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    name: &'a str,
+    namespace: Option<&'a str>,
 }
 
 impl Told<'_> {
     fn content(&self, object: &ObjectRef) -> Vec<u8> {
-        let metadata = json!({"namespace": object.namespace, "name": object.name});
-        let value = json!({"kind": object.kind, "metadata": metadata, "status": self.status, "problems": self.problems});
-        serde_json::to_vec_pretty(&value).expect("plain values without maps of other keys than strings")
+        let metadata = Metadata { name: &object.name, namespace: object.namespace.as_deref() };
+        let content = Content { kind: &object.kind, metadata, problems: &self.problems, status: self.status };
+        serde_json::to_vec_pretty(&content).expect("plain values without maps of other keys than strings")
     }
 }
 
