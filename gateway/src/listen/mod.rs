@@ -5,10 +5,12 @@
 
 mod accept;
 mod challenge;
+mod clients;
 mod connection;
 mod limits;
 mod metrics;
 mod progress;
+pub(crate) mod request_body;
 mod serve;
 mod socket;
 mod stream;
@@ -17,6 +19,7 @@ mod tests;
 mod tls;
 
 pub(crate) use accept::{Edge, Port, log_panic};
+pub(crate) use clients::Clients;
 pub(crate) use connection::{ConnInfo, TlsInfo, conn_info};
 pub use limits::Limits;
 pub(crate) use metrics::{Kind, Metrics};

@@ -7,6 +7,7 @@ const FAST: Limits = Limits {
     first_byte: DEADLINE,
     head: DEADLINE,
     idle: DEADLINE,
+    body: DEADLINE,
     stalled_write: DEADLINE,
     silence: DEADLINE,
     linger: DEADLINE,
