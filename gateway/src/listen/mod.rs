@@ -15,7 +15,7 @@ mod serve;
 mod socket;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tls;
 
 pub(crate) use accept::{Edge, Port, log_panic};

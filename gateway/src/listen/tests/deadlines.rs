@@ -134,6 +134,20 @@ async fn connections_over_the_limit_wait_their_turn() {
     assert!(answer(&mut second).await.ends_with("hello"));
 }
 
+#[tokio::test]
+async fn connections_over_the_limit_of_a_client_are_closed() {
+    let gateway = start(&Options { max_connections_per_client: 1, ..options() }, Snapshot::default());
+    let mut first = TcpStream::connect(gateway.http()).await.unwrap();
+    assert!(get(&mut first, "/").await.ends_with("hello"));
+    assert_eq!(until_closed(&mut TcpStream::connect(gateway.http()).await.unwrap()).await, "");
+    assert!(connect(gateway.https(), "a.test", &[]).await.is_err());
+    gateway.wait_for_metric("vrata_gateway_connections_refused_total", &["http"], 1.0).await;
+    gateway.wait_for_metric("vrata_gateway_connections_refused_total", &["https"], 1.0).await;
+    drop(first);
+    gateway.wait_for_metric("vrata_gateway_connections", &["http"], 0.0).await;
+    assert!(get(&mut TcpStream::connect(gateway.http()).await.unwrap(), "/").await.ends_with("hello"));
+}
+
 async fn connect_waiting(address: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await.unwrap();
