@@ -65,7 +65,18 @@ impl Told<'_> {
 fn file(object: &ObjectRef) -> String {
     let safe = |text: &str| text.replace(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '.'), "_").replace("..", "__");
     let namespace = object.namespace.as_deref().unwrap_or("_cluster");
-    format!("status/{}/{}.{}.json", safe(namespace), safe(&object.kind.to_ascii_lowercase()), safe(&object.name))
+    let name = short(format!("{}.{}", safe(&object.kind.to_ascii_lowercase()), safe(&object.name)));
+    format!("status/{}/{name}.json", short(safe(namespace)))
+}
+
+/// File systems take 255 bytes; a longer name keeps its beginning and gets a hash (FNV-1a) of the whole.
+fn short(name: String) -> String {
+    const MOST: usize = 200;
+    if name.len() <= MOST {
+        return name;
+    }
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("{}_{hash:016x}", &name[..MOST])
 }
 
 fn named(kind: &str, namespace: &str, name: &str) -> ObjectRef {
@@ -124,5 +135,9 @@ mod tests {
     #[test]
     fn no_name_leaves_the_directory() {
         assert_eq!(file(&named("Service", "..", "../../x")), "status/__/service.______x.json");
+        let long = "a".repeat(253);
+        let name = file(&named("Certificate", "a", &long));
+        assert!(name.rsplit('/').next().is_some_and(|name| name.len() < 240), "{name}");
+        assert_ne!(name, file(&named("Certificate", "a", &(long + "b"))));
     }
 }

@@ -63,7 +63,7 @@ struct Wish<'a> {
     target: Target<'a>,
 }
 
-/// Contents of all zones, in the order of the configuration.
+/// Contents of all zones, in the order of the configuration, and the names that lead to each Service.
 pub(crate) fn contents<'a>(
     input: Input<'a>,
     views: &'a [View<'a>],
@@ -71,10 +71,14 @@ pub(crate) fn contents<'a>(
     ownership: &Ownership<'a>,
     allocations: &'a Allocations,
     findings: &mut Findings,
-) -> Vec<ZoneContent> {
+) -> (Vec<ZoneContent>, BTreeMap<&'a ObjectRef, Vec<String>>) {
+    let mut named: BTreeMap<&ObjectRef, Vec<String>> = BTreeMap::new();
     let wishes = wishes(views, services, ownership, allocations, findings);
     let mut records: Vec<Vec<RecordSet>> = input.settings.zones.iter().map(|zone| base(input, zone)).collect();
     for (host, wish) in &wishes {
+        if matches!(wish.target, Target::Addresses(..)) {
+            named.entry(wish.object).or_default().push((*host).to_owned());
+        }
         if let Some((zone, sets)) = zone_of(&input.settings.zones, wildcard_base(host).unwrap_or(host))
             .and_then(|index| Some((&input.settings.zones[index], records.get_mut(index)?)))
         {
@@ -88,7 +92,7 @@ pub(crate) fn contents<'a>(
         }
     }
     let zones = input.settings.zones.iter().zip(records);
-    zones.map(|(zone, sets)| ZoneContent { origin: zone.apex.clone(), soa: soa(zone), records: merged(sets) }).collect()
+    (zones.map(|(zone, sets)| ZoneContent { origin: zone.apex.clone(), soa: soa(zone), records: merged(sets) }).collect(), named)
 }
 
 /// The zone that a name is in: the one with the longest apex.
@@ -106,7 +110,7 @@ fn wishes<'a>(
     findings: &mut Findings,
 ) -> BTreeMap<&'a str, Wish<'a>> {
     let mut wishes: BTreeMap<&'a str, Wish<'a>> = BTreeMap::new();
-    for view in views {
+    for view in views.iter().filter(|view| !view.dns_elsewhere) {
         let hosts = view.rule_hosts.iter().chain(view.tls_hosts.iter().flatten()).flatten();
         for host in hosts.filter(|host| *host != CATCH_ALL && ownership.permit(view.namespace(), host).is_ok()) {
             wishes.entry(host).or_insert(Wish { age: &view.stored.age, object: &view.stored.reference, target: Target::Gateway });
