@@ -31,7 +31,7 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Status(status) => run_status(&status),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("vrata: {error:#}");
+        eprintln!("vrata: {error}");
         ExitCode::FAILURE
     })
 }

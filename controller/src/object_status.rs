@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::compile::{CertificateReport, CertificateStatus};
@@ -15,13 +16,13 @@ pub fn files(view: &View) -> BTreeMap<String, Vec<u8>> {
     let mut objects: BTreeMap<&ObjectRef, Told<'_>> = BTreeMap::new();
     let balanced = load_balancer(&view.public_addresses);
     for route in view.report.hosts.iter().flat_map(|host| &host.routes) {
-        objects.entry(&route.ingress).or_default().status.get_or_insert_with(|| balanced.clone());
+        objects.entry(&route.ingress).or_default().status = Some(&balanced);
     }
     let services: Vec<(ObjectRef, Value)> =
         view.report.services.iter().map(|s| (named("Service", &s.namespace, &s.name), load_balancer(&s.addresses))).collect();
     let certificates: Vec<(ObjectRef, Value)> = view.report.certificates.iter().filter_map(certificate).collect();
     for (object, status) in services.iter().chain(&certificates) {
-        objects.entry(object).or_default().status = Some(status.clone());
+        objects.entry(object).or_default().status = Some(status);
     }
     for problem in &view.problems {
         if let Some(object) = &problem.object {
@@ -33,15 +34,30 @@ pub fn files(view: &View) -> BTreeMap<String, Vec<u8>> {
 
 #[derive(Default)]
 struct Told<'a> {
-    status: Option<Value>,
+    status: Option<&'a Value>,
     problems: Vec<&'a Problem>,
+}
+
+/// A file's content. Not a [`Value`]: every pass writes one for each object.
+#[derive(Serialize)]
+struct Content<'a> {
+    kind: &'a str,
+    metadata: Metadata<'a>,
+    problems: &'a [&'a Problem],
+    status: Option<&'a Value>,
+}
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    name: &'a str,
+    namespace: Option<&'a str>,
 }
 
 impl Told<'_> {
     fn content(&self, object: &ObjectRef) -> Vec<u8> {
-        let metadata = json!({"namespace": object.namespace, "name": object.name});
-        let value = json!({"kind": object.kind, "metadata": metadata, "status": self.status, "problems": self.problems});
-        serde_json::to_vec_pretty(&value).expect("plain values without maps of other keys than strings")
+        let metadata = Metadata { name: &object.name, namespace: object.namespace.as_deref() };
+        let content = Content { kind: &object.kind, metadata, problems: &self.problems, status: self.status };
+        serde_json::to_vec_pretty(&content).expect("plain values without maps of other keys than strings")
     }
 }
 
@@ -49,7 +65,18 @@ impl Told<'_> {
 fn file(object: &ObjectRef) -> String {
     let safe = |text: &str| text.replace(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '.'), "_").replace("..", "__");
     let namespace = object.namespace.as_deref().unwrap_or("_cluster");
-    format!("status/{}/{}.{}.json", safe(namespace), safe(&object.kind.to_ascii_lowercase()), safe(&object.name))
+    let name = short(format!("{}.{}", safe(&object.kind.to_ascii_lowercase()), safe(&object.name)));
+    format!("status/{}/{name}.json", short(safe(namespace)))
+}
+
+/// File systems take 255 bytes; a longer name keeps its beginning and gets a hash (FNV-1a) of the whole.
+fn short(name: String) -> String {
+    const MOST: usize = 200;
+    if name.len() <= MOST {
+        return name;
+    }
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("{}_{hash:016x}", &name[..MOST])
 }
 
 fn named(kind: &str, namespace: &str, name: &str) -> ObjectRef {
@@ -108,5 +135,9 @@ mod tests {
     #[test]
     fn no_name_leaves_the_directory() {
         assert_eq!(file(&named("Service", "..", "../../x")), "status/__/service.______x.json");
+        let long = "a".repeat(253);
+        let name = file(&named("Certificate", "a", &long));
+        assert!(name.rsplit('/').next().is_some_and(|name| name.len() < 240), "{name}");
+        assert_ne!(name, file(&named("Certificate", "a", &(long + "b"))));
     }
 }

@@ -62,6 +62,8 @@ pub struct Reserved {
 #[derive(Debug, Clone, Default)]
 pub struct Ownership<'a> {
     holders: HashMap<&'a str, Holder<'a>>,
+    /// Namespaces that hold wildcards, by their bases: found without putting a `*.` before each suffix of every host.
+    wildcards: HashMap<&'a str, &'a str>,
     reserved: Reserved,
 }
 
@@ -126,11 +128,14 @@ impl<'a> Ownership<'a> {
     #[must_use]
     pub fn decide(mut claims: Vec<Claim<'a>>, reserved: Reserved) -> Self {
         claims.sort_by(|a, b| a.age.cmp(b.age).then_with(|| a.object.cmp(b.object)).then_with(|| a.host.cmp(b.host)));
-        let mut ownership = Self { holders: HashMap::with_capacity(claims.len()), reserved };
+        let mut ownership = Self { holders: HashMap::with_capacity(claims.len()), wildcards: HashMap::new(), reserved };
         for claim in claims {
             if ownership.permit(claim.namespace, claim.host).is_ok() {
                 let holder = Holder { namespace: claim.namespace, object: claim.object, age: claim.age };
                 ownership.holders.entry(claim.host).or_insert(holder);
+                if let Some(base) = claim.host.strip_prefix("*.") {
+                    ownership.wildcards.entry(base).or_insert(claim.namespace);
+                }
             }
         }
         ownership
@@ -177,10 +182,8 @@ impl<'a> Ownership<'a> {
 
     /// The wildcard of another namespace that `name` is below, or the base of.
     fn wildcard_of_another(&self, namespace: &str, name: &str) -> Option<String> {
-        let suffixes = std::iter::successors(Some(name), |suffix| suffix.split_once('.').map(|(_, parent)| parent));
-        suffixes
-            .map(|suffix| format!("*.{suffix}"))
-            .find(|wildcard| self.holders.get(wildcard.as_str()).is_some_and(|holder| holder.namespace != namespace))
+        let mut suffixes = std::iter::successors(Some(name), |suffix| suffix.split_once('.').map(|(_, parent)| parent));
+        suffixes.find(|suffix| self.wildcards.get(suffix).is_some_and(|holder| *holder != namespace)).map(|base| format!("*.{base}"))
     }
 }
 

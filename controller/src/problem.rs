@@ -92,6 +92,8 @@ pub enum Reason {
     SecretTaken,
     /// A backend has no ready endpoint.
     NoEndpoints,
+    /// An endpoint's address leads into the gateway's own machine or network.
+    EndpointRefused,
     /// A certificate could not be had.
     CertificateFailed,
     /// No address is left in the pool.
@@ -125,4 +127,60 @@ pub struct Problem {
     pub reason: Reason,
     /// What is wrong, with the value, and what to do, in one or two sentences.
     pub message: String,
+}
+
+/// Most problems that are kept of one object.
+pub const MOST_PER_OBJECT: usize = 50;
+
+/// Longest field and message that are kept, in bytes: they quote what tenants write.
+const LONGEST_FIELD: usize = 400;
+const LONGEST_MESSAGE: usize = 2_000;
+
+impl Problem {
+    /// The problem with its field and message at a length that people read; what is cut off is replaced by `…`.
+    #[must_use]
+    pub fn clipped(mut self) -> Self {
+        clip(&mut self.field, LONGEST_FIELD);
+        clip(&mut self.message, LONGEST_MESSAGE);
+        self
+    }
+}
+
+fn clip(text: &mut String, longest: usize) {
+    if text.len() > longest {
+        text.truncate(text.floor_char_boundary(longest));
+        text.push('…');
+    }
+}
+
+/// Bounds the problems of one object: what comes after the first [`MOST_PER_OBJECT`] is counted, not kept.
+#[derive(Debug, Default)]
+pub struct Bound {
+    kept: usize,
+    dropped: usize,
+    /// The worst of those that were dropped.
+    worst: Option<Problem>,
+}
+
+impl Bound {
+    /// The problem, if there is room for it.
+    pub fn admit(&mut self, problem: Problem) -> Option<Problem> {
+        if self.kept < MOST_PER_OBJECT {
+            self.kept += 1;
+            return Some(problem.clipped());
+        }
+        self.dropped += 1;
+        if self.worst.as_ref().is_none_or(|worst| problem.severity < worst.severity) {
+            self.worst = Some(problem.clipped());
+        }
+        None
+    }
+
+    /// What tells of those that were dropped.
+    #[must_use]
+    pub fn rest(self) -> Option<Problem> {
+        let dropped = self.dropped;
+        let message = format!("and {dropped} more problems of this object, which are not listed; mend these first");
+        self.worst.map(|worst| Problem { field: String::new(), message, ..worst })
+    }
 }

@@ -20,6 +20,9 @@ pub struct Options {
     pub access_log: AccessLog,
     /// Largest number of connections open at once, over all listeners.
     pub max_connections: usize,
+    /// Largest number of connections that one client has open at once, over all listeners; further ones are closed. A client is an IPv4 address or an IPv6
+    /// network of 64 bits.
+    pub max_connections_per_client: usize,
     /// Time limits of connections.
     pub limits: Limits,
     /// Whether a Service of type ExternalName may lead to a loopback address: only where the machine serves nobody else, as in a demonstration. Otherwise
@@ -48,6 +51,7 @@ impl Default for Options {
             drain_timeout: Duration::from_secs(30),
             access_log: AccessLog::Json,
             max_connections: 65_536,
+            max_connections_per_client: 1024,
             limits: Limits::default(),
             allow_loopback_external_names: false,
         }

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::certificates::ParsedCertificate;
-use crate::listen::{Edge, Kind, Metrics, Port, Tls, bind, log_panic};
+use crate::listen::{Clients, Edge, Kind, Metrics, Port, Tls, bind, log_panic};
 use crate::proxy::App;
 use crate::{Limits, Options, Snapshot};
 
@@ -139,6 +139,7 @@ impl<P: HttpServerApp + Send + Sync + 'static> Server<P> {
                 limits: options.limits,
                 metrics: Metrics::new(registry)?,
                 shutdown: watch,
+                clients: Clients::new(options.max_connections_per_client),
                 slots: Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS))),
             },
             shutdown,

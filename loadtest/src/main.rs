@@ -51,7 +51,7 @@ struct Run {
     #[arg(long)]
     out: Option<PathBuf>,
     /// What to measure, several separated by commas
-    #[arg(long, value_delimiter = ',', default_values_t = [Scenario::Http, Scenario::Dns, Scenario::Scale, Scenario::Swaps, Scenario::Issue])]
+    #[arg(long, value_delimiter = ',', default_values_t = [Scenario::Http, Scenario::Profile, Scenario::Dns, Scenario::Scale, Scenario::Swaps, Scenario::Issue])]
     only: Vec<Scenario>,
     /// Seconds of each measured run
     #[arg(long, default_value_t = 4)]
@@ -61,6 +61,7 @@ struct Run {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Scenario {
     Http,
+    Profile,
     Dns,
     Scale,
     Swaps,
@@ -71,6 +72,7 @@ impl std::fmt::Display for Scenario {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Http => "http",
+            Self::Profile => "profile",
             Self::Dns => "dns",
             Self::Scale => "scale",
             Self::Swaps => "swaps",
@@ -88,6 +90,7 @@ fn main() -> Result<()> {
 
 fn measure(run: &Run) -> Result<()> {
     anyhow::ensure!(rustls::crypto::aws_lc_rs::default_provider().install_default().is_ok(), "a TLS provider is installed already");
+    process::stay_on_client_core()?;
     let scratch = tempfile::tempdir()?;
     let setting = Setting::new(scratch.path(), &run.vrata)?;
     let mut tables = Vec::new();
@@ -107,6 +110,7 @@ fn measure(run: &Run) -> Result<()> {
 fn one(setting: &Setting, scenario: Scenario, seconds: u32) -> Result<Vec<Table>> {
     match scenario {
         Scenario::Http => scenario::http::run(setting, seconds),
+        Scenario::Profile => scenario::profile::run(setting, 3 * seconds),
         Scenario::Dns => scenario::dns::run(setting, &[100_000, 1_000_000], seconds),
         Scenario::Scale => scenario::scale::run(setting, 10_000, 200, seconds),
         Scenario::Swaps => scenario::swaps::run(setting, 1_000),

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
@@ -15,6 +16,16 @@ use nix::unistd::{Pid, SysconfVar, sysconf};
 pub(crate) const SERVER_CORE: &str = "0";
 /// Core of the load generator and of the origin.
 pub(crate) const CLIENT_CORE: &str = "1";
+
+/// Where servers lie that are not in everybody's PATH.
+const SYSTEM_PROGRAMS: &str = "/usr/sbin:/usr/local/sbin:/sbin";
+
+/// Keeps this process, which is a client, off the servers' core.
+pub(crate) fn stay_on_client_core() -> Result<()> {
+    let mut cores = CpuSet::new();
+    cores.set(CLIENT_CORE.parse()?)?;
+    sched_setaffinity(Pid::from_raw(0), &cores).context("two cores are needed, one for the servers and one for the clients")
+}
 
 /// A running server with all its processes.
 #[derive(Debug)]
@@ -57,6 +68,7 @@ impl Server {
             .args(["-c", core, program])
             .args(arguments)
             .envs(environment.iter().copied())
+            .env("PATH", format!("{}:{SYSTEM_PROGRAMS}", std::env::var("PATH").unwrap_or_default()))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

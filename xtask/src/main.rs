@@ -14,6 +14,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use repository::Repository;
 use steps::Options;
+use tools::Tool;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "The checks, the demo and the measurements")]
@@ -44,7 +45,7 @@ enum Task {
     },
     /// Measure vrata beside its peers and write loadtest/RESULTS.md
     Bench {
-        /// For `loadtest`
+        /// For `loadtest run`, such as `--only http`; then the tables are shown and not written
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
@@ -74,10 +75,13 @@ fn run(task: Task) -> Result<ExitCode> {
             Ok(repository.program("vrata").args(["demo"]).args(args).replace())
         }
         Task::Bench { args } => {
-            machine::prepare(packages::BENCH, &[])?;
+            machine::prepare(packages::BENCH, &[Tool::Pebble])?;
             repository.cargo(["build", "--workspace", "--release", "--bin", "vrata", "--bin", "loadtest"]).run()?;
-            let report = repository.path("loadtest/RESULTS.md");
-            Ok(repository.release_program("loadtest").args(["--output".into(), report.into_os_string()]).args(args).replace())
+            let (vrata, report) = (repository.release("vrata"), repository.path("loadtest/RESULTS.md"));
+            let measure = repository.run(repository.release("loadtest")).args(["run", "--vrata"]).args([vrata]);
+            // A part of the tables is shown and not written: the file is always of one run.
+            let measure = if args.is_empty() { measure.args(["--out"]).args([report]) } else { measure.args(args) };
+            Ok(measure.replace())
         }
     }
 }

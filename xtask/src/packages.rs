@@ -41,7 +41,9 @@ pub(crate) const BENCH: &[Package] = &[
     package("nsd", "nsd"),
     package("dnsperf", "dnsperf"),
     package("wrk", "wrk"),
-    package("nghttp2-client", "h2load"),
+    package("linux-perf", "perf"),
+    package("curl", "curl"),
+    package("util-linux", "taskset"),
 ];
 
 /// The packages whose program is not there, each once, in order.

@@ -44,9 +44,9 @@ impl Repository {
         Program::new(self.built(name), &self.root)
     }
 
-    /// A program that was built here, in the release profile.
-    pub(crate) fn release_program(&self, name: &str) -> Program {
-        Program::new(self.target.join("release").join(name), &self.root)
+    /// The path of a program that was built here, in the release profile.
+    pub(crate) fn release(&self, name: &str) -> PathBuf {
+        self.target.join("release").join(name)
     }
 
     /// Cargo, with the target directory that this program was built in.

@@ -33,7 +33,7 @@ pub enum Refusal {
         families: Vec<Family>,
     },
     /// All addresses are held.
-    #[error("{} has no free {family} address", pool_or_any(Some(.pool)))]
+    #[error("{} has no free {family} address; share one with metallb.io/allow-shared-ip, free one, or ask the platform's operators", pool_or_any(Some(.pool)))]
     PoolExhausted {
         /// The pool, the last one that was tried.
         pool: String,

@@ -60,7 +60,38 @@ impl<'a> Backends<'a> {
                 }
             }
         }
-        Self { input, slices, known: HashMap::new() }
+        let backends = Self { input, slices, known: HashMap::new() };
+        backends.report_forbidden(findings);
+        backends
+    }
+
+    /// Tells of addresses that are never served, once an object.
+    fn report_forbidden(&self, findings: &mut Findings) {
+        let told = |forbidden: Vec<(String, &str)>| {
+            let ((field, first), others) = forbidden.split_first().map(|(first, others)| (first.clone(), others.len()))?;
+            let others = if others == 0 { String::new() } else { format!(" (and {others} more)") };
+            let why = "is loopback, link-local, multicast or unspecified: it leads into the gateway's own machine or network";
+            Some((field, format!("{first:?}{others} {why}; it gets no requests; give the address of the app")))
+        };
+        let is_forbidden = |address: &str| address.parse().is_ok_and(|address| !self.may_serve(address));
+        for stored in self.input.objects.endpoint_slices.values() {
+            let endpoints = stored.object.endpoints.iter().flatten().enumerate();
+            let addresses =
+                endpoints.flat_map(|(i, endpoint)| endpoint.addresses.iter().enumerate().map(move |(j, address)| (i, j, address.as_str())));
+            let forbidden = addresses.filter(|(.., address)| is_forbidden(address));
+            if let Some((field, message)) = told(forbidden.map(|(i, j, address)| (format!("endpoints[{i}].addresses[{j}]"), address)).collect()) {
+                findings.error(&**stored, field, Reason::EndpointRefused, message);
+            }
+        }
+        for stored in self.input.objects.endpoints.values() {
+            let subsets = stored.object.subsets.iter().flatten().enumerate();
+            let addresses =
+                subsets.flat_map(|(i, subset)| subset.addresses.iter().flatten().enumerate().map(move |(j, address)| (i, j, address.ip.as_str())));
+            let forbidden = addresses.filter(|(.., address)| is_forbidden(address));
+            if let Some((field, message)) = told(forbidden.map(|(i, j, address)| (format!("subsets[{i}].addresses[{j}].ip"), address)).collect()) {
+                findings.error(&**stored, field, Reason::EndpointRefused, message);
+            }
+        }
     }
 
     /// The backend that a rule names, in the namespace of its Ingress.

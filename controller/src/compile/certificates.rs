@@ -20,8 +20,12 @@ use super::parsed::Parser;
 use super::settings::ZoneSettings;
 use crate::ownership::Ownership;
 
+pub(crate) use objects::{Claimant, claimants};
 pub(crate) use orders::Orders;
 pub(crate) use served::{Coverage, Served};
+
+/// Most names of one certificate: public CAs sign no more.
+const MOST_NAMES: usize = 100;
 
 /// What deciding about certificates needs.
 #[derive(Clone, Copy)]

@@ -1,7 +1,9 @@
 //! Collects problems while compiling. Pure.
 
+use std::collections::HashMap;
+
 use crate::objects::Stored;
-use crate::problem::{ObjectRef, Origin, Problem, Reason, Severity};
+use crate::problem::{Bound, ObjectRef, Origin, Problem, Reason, Severity};
 
 /// Whose problem it is.
 #[derive(Debug, Clone, Copy)]
@@ -18,10 +20,11 @@ impl<'a, T> From<&'a Stored<T>> for Subject<'a> {
     }
 }
 
-/// Problems so far.
+/// Problems so far, of each object as many as people read.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     problems: Vec<Problem>,
+    bounds: HashMap<ObjectRef, Bound>,
 }
 
 impl Findings {
@@ -42,12 +45,17 @@ impl Findings {
 
     /// Adds a problem.
     pub(crate) fn push(&mut self, severity: Severity, subject: Subject<'_>, field: String, reason: Reason, message: String) {
-        let object = Some(subject.reference.clone());
-        self.problems.push(Problem { severity, object, origin: subject.origin.cloned(), field, reason, message });
+        let problem = Problem { severity, object: Some(subject.reference.clone()), origin: subject.origin.cloned(), field, reason, message };
+        let admitted = match self.bounds.get_mut(subject.reference) {
+            Some(bound) => bound.admit(problem),
+            None => self.bounds.entry(subject.reference.clone()).or_default().admit(problem),
+        };
+        self.problems.extend(admitted);
     }
 
     /// All of them, sorted, each once.
     pub(crate) fn into_problems(mut self) -> Vec<Problem> {
+        self.problems.extend(self.bounds.into_values().filter_map(Bound::rest));
         self.problems.sort_unstable();
         self.problems.dedup();
         self.problems

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use k8s_openapi::api::networking::v1::{Ingress, IngressSpec};
 
 use super::Input;
-use super::annotations::{self, Options};
+use super::annotations::{self, Options, others};
 use super::findings::{Findings, Subject};
 use super::names::host_name;
 use crate::objects::{ObjectKey, Stored};
@@ -26,6 +26,8 @@ pub(crate) struct View<'a> {
     pub(crate) spec: &'a IngressSpec,
     /// What its annotations amount to.
     pub(crate) options: Options,
+    /// Whether another DNS controller is to publish its names.
+    pub(crate) dns_elsewhere: bool,
     /// Host of each rule; `None` where it is no host name.
     pub(crate) rule_hosts: Vec<Option<String>>,
     /// Hosts of each tls entry; `None` where it is no host name.
@@ -43,7 +45,8 @@ pub(crate) fn ours<'a>(input: Input<'a>, findings: &mut Findings) -> Vec<View<'a
         }
         let rule_hosts = rule_hosts(stored, spec, findings);
         let tls_hosts = tls_hosts(stored, spec, findings);
-        views.push(View { key, stored, spec, options, rule_hosts, tls_hosts });
+        let dns_elsewhere = others::judge_ingress(stored, &rule_hosts, &tls_hosts, findings);
+        views.push(View { key, stored, spec, options, dns_elsewhere, rule_hosts, tls_hosts });
     }
     views.sort_by(|a, b| a.stored.age.cmp(&b.stored.age).then_with(|| a.key.cmp(b.key)));
     views

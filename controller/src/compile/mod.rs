@@ -42,7 +42,7 @@ use gateway::certificates::ParsedCertificate;
 use crate::addresses::Allocations;
 use crate::objects::Objects;
 use crate::ownership::Ownership;
-use crate::problem::Problem;
+use crate::problem::{ObjectRef, Problem};
 use backends::Backends;
 use certificates::Scene;
 use findings::Findings;
@@ -142,19 +142,21 @@ pub fn compile(objects: &Objects, settings: &Settings, facts: &Facts) -> Compile
 
     let views = ingresses::ours(input, &mut findings);
     let names = services::names(input, &mut findings);
-    let claims = views.iter().flat_map(ingresses::View::claims).chain(names.iter().flat_map(services::Names::claims)).collect();
+    let issuers = issuers::usable(input, &mut parser, &mut findings);
+    let certified = certificates::claimants(input, &issuers);
+    let claims = views.iter().flat_map(ingresses::View::claims).chain(names.iter().flat_map(services::Names::claims));
+    let claims = claims.chain(certified.iter().flat_map(certificates::Claimant::claims)).collect();
     let ownership = Ownership::decide(claims, zones::reserved(&settings.zones));
     let refused = refusals(&views, &names, &ownership, &mut findings);
 
-    let issuers = issuers::usable(input, &mut parser, &mut findings);
     let scene = Scene { input, ownership: &ownership, issuers: &issuers };
     let decided = certificates::decide(scene, &views, &mut parser, &mut findings);
 
     let backends = Backends::new(input, &mut findings);
     let (placed, backends) = routes::gather(&views, &ownership, backends, &decided.served.coverage(), &mut findings);
     let allocations = l4::addresses(input, &mut findings);
-    let zones = zones::contents(input, &views, &names, &ownership, &allocations, &mut findings);
-    let (l4, services) = load_balancers(input, &allocations, &names, &ownership, &backends, &mut findings);
+    let (zones, named) = zones::contents(input, &views, &names, &ownership, &allocations, &mut findings);
+    let (l4, services) = load_balancers(input, &allocations, named, &backends, &mut findings);
 
     let hosts = summary::hosts(input, &ownership, &placed, &decided, &zones);
     let report = Report { hosts, certificates: summary::certificates(input, &decided.orders), services, refused };
@@ -195,19 +197,16 @@ fn refusals(views: &[ingresses::View<'_>], names: &[services::Names<'_>], owners
 fn load_balancers(
     input: Input<'_>,
     allocations: &Allocations,
-    names: &[services::Names<'_>],
-    ownership: &Ownership<'_>,
+    mut named: BTreeMap<&ObjectRef, Vec<String>>,
     backends: &Backends<'_>,
     findings: &mut Findings,
 ) -> (gateway::l4::L4Table, Vec<ServiceReport>) {
-    let hostnames: BTreeMap<_, _> = names.iter().map(|service| (service.key, &service.hosts)).collect();
     let mut table = gateway::l4::L4Table::default();
     let mut reports = Vec::new();
     for (key, stored) in input.objects.services.iter().filter(|(_, stored)| backends::is_load_balancer(stored)) {
         let addresses = summary::addresses(allocations, key);
         let ports = l4::listen(key, stored, addresses, backends, &mut table, findings);
-        let hosts = hostnames.get(key).into_iter().flat_map(|hosts| hosts.iter());
-        let hostnames = hosts.filter(|host| ownership.permit(&key.namespace, host).is_ok()).cloned().collect();
+        let hostnames = named.remove(&stored.reference).unwrap_or_default();
         let (namespace, name) = (key.namespace.clone(), key.name.clone());
         reports.push(ServiceReport { namespace, name, addresses: addresses.to_vec(), ports, hostnames });
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::Service;
 
 use super::Input;
+use super::annotations::others::{self, OLD_PREFIX, PREFIX};
 use super::annotations::values::go_duration;
 use super::backends::is_load_balancer;
 use super::findings::{Findings, annotation};
@@ -12,10 +13,6 @@ use super::names::{host_name, is_within, wildcard_base};
 use crate::objects::{ObjectKey, Stored};
 use crate::ownership::{Claim, Ownership};
 use crate::problem::Reason;
-
-/// external-dns's prefix since 0.22; it wins over the older one.
-const PREFIX: &str = "external-dns.kubernetes.io/";
-const OLD_PREFIX: &str = "external-dns.alpha.kubernetes.io/";
 
 /// A Service of type LoadBalancer and the names it asks for.
 #[derive(Debug)]
@@ -40,15 +37,12 @@ pub(crate) fn names<'a>(input: Input<'a>, findings: &mut Findings) -> Vec<Names<
 
 fn read<'a>(input: Input<'a>, key: &'a ObjectKey, stored: &'a Stored<Service>, findings: &mut Findings) -> Option<Names<'a>> {
     let annotations = stored.object.metadata.annotations.as_ref()?;
-    let (name, value) = value(stored, annotations, "hostname", findings)?;
-    let field = annotation(&name);
-    if annotations
-        .get(&format!("{PREFIX}controller"))
-        .or_else(|| annotations.get(&format!("{OLD_PREFIX}controller")))
-        .is_some_and(|by| by != "dns-controller")
-    {
+    if others::is_dns_elsewhere(annotations) {
         return None;
     }
+    others::judge_service(stored, annotations, findings);
+    let (name, value) = value(stored, annotations, "hostname", findings)?;
+    let field = annotation(&name);
     if !is_load_balancer(stored) {
         findings.warning(stored, field, Reason::NoEffect, "has no effect: only Services of type LoadBalancer get DNS names here");
         return None;

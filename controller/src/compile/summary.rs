@@ -35,7 +35,7 @@ pub(crate) fn hosts(
             routes.entry(host).or_default().push(route(&placed.rule.path, &placed.rule.route, &view.stored.reference));
         }
     }
-    let records = records_by_owner(zones);
+    let mut records = records_by_owner(zones);
     let pending = pending(input, &decided.orders);
     let mut hosts: Vec<HostReport> = ownership
         .hosts()
@@ -45,7 +45,7 @@ pub(crate) fn hosts(
             owner: holder.object.clone(),
             tls: tls(host, decided, &pending),
             dns: zone_of(&input.settings.zones, wildcard_base(host).unwrap_or(host))
-                .map(|index| DnsReport { zone: input.settings.zones[index].origin.clone(), records: records.get(host).cloned().unwrap_or_default() }),
+                .map(|index| DnsReport { zone: input.settings.zones[index].origin.clone(), records: records.remove(host).unwrap_or_default() }),
             routes: routes.remove(host).unwrap_or_default(),
         })
         .collect();
@@ -66,9 +66,11 @@ fn route(path: &PathMatch, route: &Route, ingress: &crate::problem::ObjectRef) -
 }
 
 fn records_by_owner(zones: &[ZoneContent]) -> HashMap<String, Vec<String>> {
-    let mut records: HashMap<String, Vec<String>> = HashMap::new();
+    let mut records: HashMap<String, Vec<String>> = HashMap::with_capacity(zones.iter().map(|zone| zone.records.len()).sum());
     for set in zones.iter().flat_map(|zone| &zone.records) {
-        let owner = set.owner.to_ascii().trim_end_matches('.').to_ascii_lowercase();
+        let mut owner = set.owner.to_ascii();
+        owner.make_ascii_lowercase();
+        owner.truncate(owner.trim_end_matches('.').len());
         records.entry(owner).or_default().extend(set.data.iter().map(|data| format!("{} {data}", data.record_type())));
     }
     records

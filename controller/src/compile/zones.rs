@@ -63,7 +63,7 @@ struct Wish<'a> {
     target: Target<'a>,
 }
 
-/// Contents of all zones, in the order of the configuration.
+/// Contents of all zones, in the order of the configuration, and the names that lead to each Service.
 pub(crate) fn contents<'a>(
     input: Input<'a>,
     views: &'a [View<'a>],
@@ -71,10 +71,14 @@ pub(crate) fn contents<'a>(
     ownership: &Ownership<'a>,
     allocations: &'a Allocations,
     findings: &mut Findings,
-) -> Vec<ZoneContent> {
+) -> (Vec<ZoneContent>, BTreeMap<&'a ObjectRef, Vec<String>>) {
+    let mut named: BTreeMap<&ObjectRef, Vec<String>> = BTreeMap::new();
     let wishes = wishes(views, services, ownership, allocations, findings);
     let mut records: Vec<Vec<RecordSet>> = input.settings.zones.iter().map(|zone| base(input, zone)).collect();
     for (host, wish) in &wishes {
+        if matches!(wish.target, Target::Addresses(..)) {
+            named.entry(wish.object).or_default().push((*host).to_owned());
+        }
         if let Some((zone, sets)) = zone_of(&input.settings.zones, wildcard_base(host).unwrap_or(host))
             .and_then(|index| Some((&input.settings.zones[index], records.get_mut(index)?)))
         {
@@ -88,7 +92,7 @@ pub(crate) fn contents<'a>(
         }
     }
     let zones = input.settings.zones.iter().zip(records);
-    zones.map(|(zone, sets)| ZoneContent { origin: zone.apex.clone(), soa: soa(zone), records: merged(sets) }).collect()
+    (zones.map(|(zone, sets)| ZoneContent { origin: zone.apex.clone(), soa: soa(zone), records: merged(sets) }).collect(), named)
 }
 
 /// The zone that a name is in: the one with the longest apex.
@@ -106,7 +110,7 @@ fn wishes<'a>(
     findings: &mut Findings,
 ) -> BTreeMap<&'a str, Wish<'a>> {
     let mut wishes: BTreeMap<&'a str, Wish<'a>> = BTreeMap::new();
-    for view in views {
+    for view in views.iter().filter(|view| !view.dns_elsewhere) {
         let hosts = view.rule_hosts.iter().chain(view.tls_hosts.iter().flatten()).flatten();
         for host in hosts.filter(|host| *host != CATCH_ALL && ownership.permit(view.namespace(), host).is_ok()) {
             wishes.entry(host).or_insert(Wish { age: &view.stored.age, object: &view.stored.reference, target: Target::Gateway });
@@ -167,20 +171,31 @@ fn soa(zone: &ZoneSettings) -> Soa {
 }
 
 /// Sorted by owner and type; sets of one owner and type become one.
-fn merged(sets: Vec<RecordSet>) -> Vec<RecordSet> {
-    let mut merged: BTreeMap<(Name, u16), RecordSet> = BTreeMap::new();
-    for set in sets {
-        let Some(record_type) = set.record_type() else { continue };
-        match merged.entry((set.owner.to_lowercase(), record_type.into())) {
-            std::collections::btree_map::Entry::Vacant(entry) => drop(entry.insert(set)),
-            std::collections::btree_map::Entry::Occupied(mut entry) => {
+fn merged(mut sets: Vec<RecordSet>) -> Vec<RecordSet> {
+    // Comparing two names label by label costs far more than comparing bytes, and every pass sorts every name.
+    sets.sort_by_cached_key(|set| (canonical(&set.owner), set.record_type().map(u16::from)));
+    let mut merged: Vec<RecordSet> = Vec::with_capacity(sets.len());
+    for set in sets.into_iter().filter(|set| set.record_type().is_some()) {
+        match merged.last_mut().filter(|last| last.record_type() == set.record_type() && last.owner == set.owner) {
+            None => merged.push(set),
+            Some(last) => {
                 for data in set.data {
-                    if !entry.get().data.contains(&data) {
-                        entry.get_mut().data.push(data);
+                    if !last.data.contains(&data) {
+                        last.data.push(data);
                     }
                 }
             }
         }
     }
-    merged.into_values().collect()
+    merged
+}
+
+/// Bytes in the order of names (RFC 4034 section 6.1): the labels from the root, lower case, each ended by a zero.
+fn canonical(name: &Name) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(name.len());
+    for label in name.iter().rev() {
+        bytes.extend(label.iter().map(u8::to_ascii_lowercase));
+        bytes.push(0);
+    }
+    bytes
 }

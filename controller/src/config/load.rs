@@ -197,17 +197,10 @@ pub fn parse(text: &str) -> Result<Config, Vec<Finding>> {
     });
     read.map_err(|error| {
         let place = located.and_then(|located| located.exact_position(&path)).or_else(|| error.location().map(|at| (at.line(), at.column())));
-        let message = expected(crate::source::yaml_message(&error));
+        let mut message = crate::source::yaml_message(&error);
+        if let Some(doc) = options::doc(&path).filter(|_| !message.contains("expected")) {
+            message = format!("{message}; what belongs here: {doc}");
+        }
         vec![Finding { key: path, position: place, message }]
     })
-}
-
-/// Says what was expected where the parser only says what it did not find.
-fn expected(message: String) -> String {
-    match message.as_str() {
-        "invalid u16" => "expected a whole number from 0 to 65535".to_owned(),
-        "invalid u32" => "expected a whole number from 0 to 4294967295".to_owned(),
-        "invalid u64" | "invalid usize" => "expected a whole number, 0 or greater".to_owned(),
-        _ => message,
-    }
 }

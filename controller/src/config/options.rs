@@ -59,6 +59,14 @@ pub(super) fn get<'v>(value: &'v Value, key: &str) -> Option<&'v Value> {
     key.split('.').try_fold(value, |value, key| value.get(key))
 }
 
+/// What the option at a path, with or without indexes, means.
+pub(super) fn doc(path: &str) -> Option<&'static str> {
+    let key = without_indexes(path);
+    let of = |key: &str| OPTIONS.iter().find(|option| option.key == key).map(|option| option.doc);
+    // An item of a list is explained with its list.
+    of(&key).or_else(|| of(key.strip_suffix("[]")?))
+}
+
 /// Keys that no option has, each with the one that was probably meant.
 pub(super) fn unknown_keys(located: &Located) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();

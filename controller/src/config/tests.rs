@@ -36,7 +36,7 @@ fn wrong_keys_and_types_name_file_line_key_and_what_was_expected() {
         assert_eq!(findings(text), *expected, "{text}");
     }
     for (text, start) in [
-        ("gateway:\n  drainSeconds: soon\n", "vrata.yaml:2:3: gateway.drainSeconds: "),
+        ("gateway:\n  drainSeconds: soon\n", "vrata.yaml:2:3: gateway.drainSeconds: invalid u64; what belongs here: How long open"),
         ("dns:\n  zones:\n  - ttl: 5\n", "vrata.yaml:3:"),
         ("a: [", "vrata.yaml:1:"),
     ] {

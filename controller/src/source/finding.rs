@@ -1,6 +1,6 @@
 //! What is wrong inside one object, before it is known whose it is. Pure.
 
-use crate::problem::{ObjectRef, Origin, Problem, Reason, Severity};
+use crate::problem::{Bound, ObjectRef, Origin, Problem, Reason, Severity};
 
 /// Collects findings while one object is read.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ impl Findings {
         self.0.iter().any(|finding| finding.severity == Severity::Error)
     }
 
-    /// The findings as problems of an object; `origin` tells the origin for a field.
+    /// The findings as problems of an object, as many as people read; `origin` tells the origin for a field.
     pub(super) fn problems(self, object: Option<&ObjectRef>, origin: impl Fn(&str) -> Origin) -> Vec<Problem> {
         let problem = |Finding { severity, field, reason, message }| Problem {
             severity,
@@ -44,6 +44,9 @@ impl Findings {
             reason,
             message,
         };
-        self.0.into_iter().map(problem).collect()
+        let mut bound = Bound::default();
+        let mut problems: Vec<_> = self.0.into_iter().filter_map(|finding| bound.admit(problem(finding))).collect();
+        problems.extend(bound.rest());
+        problems
     }
 }

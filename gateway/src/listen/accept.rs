@@ -13,7 +13,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Kind, Limits, Metrics, Tls};
+use super::clients::Admitted;
+use super::{Clients, Kind, Limits, Metrics, Tls};
 
 /// Pause after the system is out of descriptors or memory; what is open then has time to end.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -28,6 +29,8 @@ pub(crate) struct Edge<P> {
     pub(crate) shutdown: ShutdownWatch,
     /// A permit for each open connection.
     pub(crate) slots: Arc<Semaphore>,
+    /// Connections of each client.
+    pub(crate) clients: Arc<Clients>,
 }
 
 /// A listening socket.
@@ -60,8 +63,13 @@ impl<P: HttpServerApp + Send + Sync + 'static> Edge<P> {
         loop {
             match port.listener.accept().await {
                 Ok((tcp, peer)) => {
+                    // Closed at once: one client must not keep the others waiting.
+                    let Some(admitted) = self.clients.admit(peer.ip()) else {
+                        self.metrics.refused(port.kind);
+                        continue;
+                    };
                     let slot = Arc::clone(&self.slots).acquire_owned().await.expect("the semaphore is never closed");
-                    return Accepted { slot, tcp, peer };
+                    return Accepted { slot, admitted, tcp, peer };
                 }
                 Err(error) => {
                     self.metrics.accept_failed(port.kind);
@@ -77,17 +85,18 @@ impl<P: HttpServerApp + Send + Sync + 'static> Edge<P> {
     fn start(self: Arc<Self>, kind: Kind, accepted: Accepted, connections: &mut JoinSet<()>) {
         let open = self.metrics.accepted(kind);
         connections.spawn(async move {
-            let Accepted { slot, tcp, peer } = accepted;
+            let Accepted { slot, admitted, tcp, peer } = accepted;
             if let Ok(local) = tcp.local_addr() {
                 self.serve(kind, tcp, peer, local).await;
             }
-            drop((open, slot));
+            drop((open, slot, admitted));
         });
     }
 }
 
 struct Accepted {
     slot: tokio::sync::OwnedSemaphorePermit,
+    admitted: Admitted,
     tcp: TcpStream,
     peer: SocketAddr,
 }

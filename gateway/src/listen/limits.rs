@@ -13,7 +13,9 @@ pub struct Limits {
     pub head: Duration,
     /// Between two requests of an HTTP/1.1 connection, and with no stream open on an HTTP/2 connection.
     pub idle: Duration,
-    /// While the client does not take what is sent to it.
+    /// Between two pieces of a request body.
+    pub body: Duration,
+    /// While the client does not take what is sent to it, for a connection and for each HTTP/2 stream.
     pub stalled_write: Duration,
     /// Without a byte in either direction, whatever the state of the connection. Clients that vanished are found earlier, by TCP keepalive.
     pub silence: Duration,
@@ -30,6 +32,7 @@ impl Default for Limits {
             first_byte: Duration::from_secs(60),
             head: Duration::from_secs(30),
             idle: Duration::from_secs(75),
+            body: Duration::from_secs(60),
             stalled_write: Duration::from_secs(60),
             silence: Duration::from_secs(24 * 60 * 60),
             linger: Duration::from_secs(30),

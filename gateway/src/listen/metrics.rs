@@ -1,6 +1,6 @@
 //! Metrics of connections. All labels are bounded.
 
-use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use super::TlsInfo;
 use super::tls::HandshakeError;
@@ -29,6 +29,9 @@ pub(crate) struct Metrics {
     accept_errors: IntCounterVec,
     handshakes: IntCounterVec,
     handshake_failures: IntCounterVec,
+    refused: IntCounterVec,
+    /// HTTP/2 requests that were cut because their body stopped coming.
+    pub(super) stalled_bodies: IntCounter,
 }
 
 /// Counts a connection as open for as long as it lives.
@@ -50,11 +53,15 @@ impl Metrics {
         };
         let open = IntGaugeVec::new(Opts::new("vrata_gateway_connections", "Open downstream connections"), &["listener"])?;
         registry.register(Box::new(open.clone()))?;
+        let stalled_bodies = IntCounter::new("vrata_gateway_stalled_bodies_total", "HTTP/2 requests cut because their body stopped coming")?;
+        registry.register(Box::new(stalled_bodies.clone()))?;
         Ok(Self {
             open,
             accepted: counter("connections_accepted_total", "Downstream connections accepted", &["listener"])?,
             accept_errors: counter("accept_errors_total", "Connections that the system could not hand over", &["listener"])?,
             handshakes: counter("tls_handshakes_total", "TLS handshakes completed", &["result", "version"])?,
+            refused: counter("connections_refused_total", "Downstream connections closed because their client had too many", &["listener"])?,
+            stalled_bodies,
             handshake_failures: counter("tls_handshake_failures_total", "TLS handshakes that came to nothing", &["reason"])?,
         })
     }
@@ -64,6 +71,10 @@ impl Metrics {
         let open = self.open.with_label_values(&[kind.label()]);
         open.inc();
         Open(open)
+    }
+
+    pub(super) fn refused(&self, kind: Kind) {
+        self.refused.with_label_values(&[kind.label()]).inc();
     }
 
     pub(super) fn accept_failed(&self, kind: Kind) {

@@ -5,18 +5,21 @@
 
 mod accept;
 mod challenge;
+mod clients;
 mod connection;
 mod limits;
 mod metrics;
 mod progress;
+pub(crate) mod request_body;
 mod serve;
 mod socket;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tls;
 
 pub(crate) use accept::{Edge, Port, log_panic};
+pub(crate) use clients::Clients;
 pub(crate) use connection::{ConnInfo, TlsInfo, conn_info};
 pub use limits::Limits;
 pub(crate) use metrics::{Kind, Metrics};

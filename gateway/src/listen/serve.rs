@@ -1,6 +1,7 @@
 //! One accepted connection: TLS where the listener has it, then requests until either side has enough.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use pingora_core::apps::{HttpServerApp, ReusedHttpStream, ServerApp};
@@ -11,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::accept::Edge;
+use super::request_body::Timed;
 use super::stream::{GwStream, Transport};
 use super::tls::{Accepted, HandshakeError};
 use super::{ConnInfo, Kind, TlsInfo};
@@ -78,7 +80,8 @@ impl<P: HttpServerApp + Send + Sync + 'static> Edge<P> {
 
     async fn serve_http(&self, stream: GwStream) {
         if stream.is_http2() {
-            self.proxy.process_new(Box::new(stream), &self.shutdown).await;
+            let timed = Arc::new(Timed { proxy: Arc::clone(&self.proxy), cut: self.metrics.stalled_bodies.clone() });
+            timed.process_new(Box::new(stream), &self.shutdown).await;
         } else {
             self.serve_http1(Box::new(stream)).await;
         }
@@ -89,6 +92,8 @@ impl<P: HttpServerApp + Send + Sync + 'static> Edge<P> {
         let mut session = ServerSession::new_http1(stream);
         // Zero is "for ever" here: how long a connection may be idle is for the stream to say.
         session.set_keepalive(if *self.shutdown.borrow() { None } else { Some(0) });
+        // Requests that come before the last one is answered wait for their turn. Otherwise Pingora loses them, and the one under way with them.
+        session.set_pipelining_enabled(true);
         session.set_keepalive_reuses_remaining(self.proxy.server_options().and_then(|options| options.keepalive_request_limit));
         while let Some((stream, settings)) = self.proxy.process_new_http(session, &self.shutdown).await.map(ReusedHttpStream::consume) {
             let Ok(mut stream) = stream.into_any().downcast::<GwStream>() else {

@@ -193,7 +193,7 @@ fn client(alpn: &[&str], versions: &[&'static SupportedProtocolVersion]) -> TlsC
     TlsConnector::from(Arc::new(config))
 }
 
-async fn connect(address: SocketAddr, server_name: &str, alpn: &[&str]) -> io::Result<TlsStream<TcpStream>> {
+pub(crate) async fn connect(address: SocketAddr, server_name: &str, alpn: &[&str]) -> io::Result<TlsStream<TcpStream>> {
     connect_with(&client(alpn, rustls::ALL_VERSIONS), address, server_name).await
 }
 
@@ -202,7 +202,7 @@ async fn connect_with(client: &TlsConnector, address: SocketAddr, server_name: &
     within(client.connect(ServerName::try_from(server_name.to_owned()).unwrap(), tcp)).await
 }
 
-async fn within<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     timeout(DEADLINE, future).await.expect("the deadline of the test is far longer than what it waits for")
 }
 
@@ -235,7 +235,7 @@ async fn until_closed(stream: &mut (impl AsyncRead + Unpin)) -> String {
     String::from_utf8_lossy(&read).into_owned()
 }
 
-async fn http2(address: SocketAddr) -> (h2::client::SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>) {
+pub(crate) async fn http2(address: SocketAddr) -> (h2::client::SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>) {
     let stream = connect(address, "a.test", &["h2"]).await.unwrap();
     let (requests, connection) = h2::client::handshake(stream).await.unwrap();
     (requests, tokio::spawn(connection))

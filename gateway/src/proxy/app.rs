@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, StatusCode};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -28,16 +28,17 @@ use super::metrics::{InFlight, Metrics};
 use super::retry::{self, Failure, Sent};
 use super::runtime::Runtime;
 use super::{finish, headers, peer, request, request_id, respond};
-use crate::listen::conn_info;
+use crate::listen::{conn_info, request_body};
 use crate::options::AccessLog;
 use crate::table::{Backend, Endpoint};
-use crate::{Options, Snapshot};
+use crate::{Limits, Options, Snapshot};
 
 /// The filters of the gateway.
 pub(crate) struct App {
     snapshots: Arc<ArcSwap<Snapshot>>,
     public_https_port: u16,
     https_port: HeaderValue,
+    limits: Limits,
     epoch: Instant,
     authenticator: Authenticator,
     external_names: Arc<ExternalNames>,
@@ -77,6 +78,7 @@ impl App {
             snapshots,
             public_https_port: options.public_https_port,
             https_port: HeaderValue::from(options.public_https_port),
+            limits: options.limits,
             epoch: Instant::now(),
             authenticator: Authenticator::new(rand::random(), turns),
             external_names: ExternalNames::new(options.allow_loopback_external_names),
@@ -87,6 +89,23 @@ impl App {
 
     fn now(&self) -> Duration {
         self.epoch.elapsed()
+    }
+
+    /// Bounds how long a client may stop sending or taking within this request. Over HTTP/1.1 the connection's own deadlines bound what it takes.
+    fn set_deadlines(&self, session: &mut Session) {
+        if session.as_downstream().is_http2() {
+            session.set_write_timeout(Some(self.limits.stalled_write));
+        } else {
+            session.set_read_timeout(Some(self.limits.body));
+        }
+    }
+
+    /// Until when the next piece of an HTTP/2 request's body has to come: the upstream may take its time to accept the last one.
+    fn await_body(&self, session: &mut Session, ctx: &Ctx) {
+        if session.as_downstream().is_http2() && session.response_written().is_none() {
+            let send = ctx.route().map_or(Duration::ZERO, |route| route.policy.send_timeout);
+            request_body::awaited(self.limits.body + send);
+        }
     }
 
     /// Answers a request here.
@@ -171,6 +190,7 @@ impl ProxyHttp for App {
         if let Some(target) = request::origin_form(session.req_header().raw_path()).filter(|_| !session.as_downstream().is_http2()) {
             session.req_header_mut().set_raw_path(&target)?;
         }
+        self.set_deadlines(session);
         let header = session.req_header();
         ctx.request_id = request_id::choose(header.headers.get(super::forwarded::X_REQUEST_ID), rand::random);
         let target = header.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
@@ -227,7 +247,7 @@ impl ProxyHttp for App {
 
     async fn connected_to_upstream(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         _reused: bool,
         _peer: &HttpPeer,
         _fd: std::os::fd::RawFd,
@@ -238,6 +258,9 @@ impl ProxyHttp for App {
             && let Some(endpoint) = backend.endpoints.get(current.endpoint)
         {
             state.connected(endpoint);
+        }
+        if !session.as_downstream_mut().is_body_done() {
+            self.await_body(session, ctx);
         }
         Ok(())
     }
@@ -291,7 +314,12 @@ impl ProxyHttp for App {
     }
 
     /// Never waits: on an upgraded connection that would end the tunnel (pingora#946).
-    async fn request_body_filter(&self, session: &mut Session, body: &mut Option<Bytes>, _end: bool, ctx: &mut Ctx) -> Result<()> {
+    async fn request_body_filter(&self, session: &mut Session, body: &mut Option<Bytes>, end: bool, ctx: &mut Ctx) -> Result<()> {
+        if end {
+            request_body::ended();
+        } else {
+            self.await_body(session, ctx);
+        }
         let Some(bytes) = body.as_ref().filter(|_| !session.was_upgraded()) else { return Ok(()) };
         ctx.body_bytes += bytes.len() as u64;
         let limit = ctx.route().and_then(|route| route.policy.body_limit);
@@ -302,6 +330,11 @@ impl ProxyHttp for App {
     }
 
     async fn response_filter(&self, session: &mut Session, response: &mut ResponseHeader, _ctx: &mut Ctx) -> Result<()> {
+        if !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS {
+            // From here on either side may be silent as long as the upstream's read timeout lets it: calls that stream both ways, tunnels.
+            request_body::ended();
+            session.set_read_timeout(None);
+        }
         headers::prepare_response(response, is_tls(session))
     }
 

@@ -79,16 +79,18 @@ fn serve<'a>(snapshot: &'a Snapshot, public_https_port: u16, request: &Request<'
     Decision::Serve(route)
 }
 
-/// Whether the connection's TLS handshake was for a host with another certificate than this host has (421, RFC 9110 section 15.5.20): the client never
-/// verified this host, and on a connection of its own it can. Hosts that share a certificate share connections (RFC 9113 section 9.1.1), and a host without
-/// one is not better served elsewhere. Once TLS policies differ by host, they are compared here too.
+/// Whether the certificate that the connection was opened with is not for this host while another one is (421, RFC 9110 section 15.5.20): the client never
+/// verified this host, and on a connection of its own it can. A certificate that covers the host, though it has a better one, is enough: clients share
+/// connections by that (RFC 9113 section 9.1.1). A host without a certificate is not better served elsewhere. Once TLS policies differ by host, they are
+/// compared here too.
 fn is_misdirected(snapshot: &Snapshot, server_name: &str, host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     if host.eq_ignore_ascii_case(server_name) {
         return false;
     }
-    let wanted = snapshot.certificates.resolve(&host.to_ascii_lowercase());
-    wanted.is_some_and(|wanted| !snapshot.certificates.resolve(server_name).is_some_and(|served| Arc::ptr_eq(wanted, served)))
+    let certificates = &snapshot.certificates;
+    let served = certificates.certificate(server_name).or_else(|| certificates.default_certificate());
+    certificates.covers(host) && !served.is_some_and(|served| served.is_for(&host.to_ascii_lowercase()))
 }
 
 /// The key authorization for a challenge that is under way for this very host and token (RFC 8555 section 8.3).
@@ -113,26 +115,116 @@ impl From<Malformed> for Reason {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::{CertificateTable, ParsedCertificate};
+    use crate::table::{Backend, HostPattern, PathMatch, Policy, Protocol, RouteId, Rule, TlsRedirect};
+    use crate::{CertificateTable, ParsedCertificate, RoutingTable};
+
+    fn certificate(names: &[&str]) -> Arc<ParsedCertificate> {
+        let made = rcgen::generate_simple_self_signed(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>()).unwrap();
+        Arc::new(ParsedCertificate::parse(made.cert.pem().as_bytes(), made.signing_key.serialize_pem().as_bytes()).unwrap())
+    }
+
+    fn certificates(default: Option<Arc<ParsedCertificate>>) -> CertificateTable {
+        let (shared, own, wildcard) = (certificate(&["a.test", "b.test"]), certificate(&["c.test"]), certificate(&["*.w.test"]));
+        let exact = certificate(&["x.w.test"]);
+        let entries = [("a.test", &shared), ("b.test", &shared), ("c.test", &own), ("*.w.test", &wildcard), ("x.w.test", &exact)];
+        CertificateTable::build(entries.map(|(name, held)| (name.to_owned(), Arc::clone(held))), default)
+    }
 
     #[test]
-    fn host_with_another_certificate_than_the_connection_is_misdirected() {
-        let certificate = |names: &[&str]| {
-            let made = rcgen::generate_simple_self_signed(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>()).unwrap();
-            Arc::new(ParsedCertificate::parse(made.cert.pem().as_bytes(), made.signing_key.serialize_pem().as_bytes()).unwrap())
-        };
-        let (shared, own) = (certificate(&["a.test", "b.test"]), certificate(&["c.test"]));
-        let entries = [("a.test", &shared), ("b.test", &shared), ("c.test", &own)].map(|(name, held)| (name.to_owned(), Arc::clone(held)));
-        let snapshot = Snapshot { certificates: CertificateTable::build(entries, None), ..Snapshot::default() };
+    fn host_that_the_connections_certificate_does_not_cover_is_misdirected_where_another_does() {
+        let snapshot = Snapshot { certificates: certificates(None), ..Snapshot::default() };
         for (server_name, host, expected) in [
             ("a.test", "a.test", false),
             ("a.test", "A.test.", false),
             ("a.test", "b.test", false),
             ("a.test", "c.test", true),
+            ("a.test", "C.test.", true),
             ("unknown.test", "c.test", true),
             ("a.test", "unknown.test", false),
+            // Under one wildcard, though the host has a certificate of its own.
+            ("y.w.test", "z.w.test", false),
+            ("y.w.test", "X.w.test", false),
+            ("x.w.test", "y.w.test", true),
+            ("y.w.test", "a.b.w.test", false),
         ] {
             assert_eq!(is_misdirected(&snapshot, server_name, host), expected, "{server_name} {host}");
+        }
+        let snapshot = Snapshot { certificates: certificates(Some(certificate(&["c.test"]))), ..Snapshot::default() };
+        assert!(!is_misdirected(&snapshot, "unknown.test", "c.test"), "the default certificate is for the host");
+    }
+
+    struct Rules {
+        policy: Policy,
+        action: Action,
+    }
+
+    fn decided(rules: Rules, tls: Option<&str>, plain: bool, authority: &str, target: &str) -> String {
+        let route = Arc::new(Route {
+            id: RouteId { namespace: "ns".into(), ingress: "web".into(), host: "c.test".into(), path: "/".into() },
+            policy: Arc::new(rules.policy),
+            action: rules.action,
+        });
+        let table = RoutingTable::build(vec![Rule { host: HostPattern::Exact("c.test".into()), path: PathMatch::Prefix("/app".into()), route }]);
+        let mut snapshot = Snapshot { table, certificates: certificates(None), ..Snapshot::default() };
+        snapshot.challenges.http01.insert(("c.test".into(), "token".into()), "print".into());
+        let headers = HeaderMap::new();
+        let request = Request {
+            authority: if authority.is_empty() { Err(Malformed::NoHost) } else { Ok(authority) },
+            target,
+            path: target.split('?').next().unwrap_or_default(),
+            headers: &headers,
+            tls: !plain,
+            server_name: tls,
+            client: [192, 0, 2, 1].into(),
+        };
+        match decide(&snapshot, 443, &request) {
+            Decision::Challenge(print) => format!("challenge {print}"),
+            Decision::Serve(_) => "serve".into(),
+            Decision::Answer(reason, route) => format!("{} {}", reason.status().as_u16(), if route.is_some() { "route" } else { "" }),
+        }
+    }
+
+    #[test]
+    fn order_is_challenge_shape_connection_route_configuration_redirect_source() {
+        let fail = || Action::Fail { status: 503, reason: "auth".into() };
+        let forward = || {
+            Action::Forward(Arc::new(Backend {
+                name: "b".into(),
+                namespace: "ns".into(),
+                service: "b".into(),
+                port: "80".into(),
+                protocol: Protocol::Http,
+                server_name: String::new(),
+                endpoints: vec![],
+            }))
+        };
+        let strict = || Policy { tls_redirect: TlsRedirect::Always, allowed_sources: Some(vec![]), ..Policy::default() };
+        let open = || Policy { tls_redirect: TlsRedirect::Never, ..Policy::default() };
+        let challenge = "/.well-known/acme-challenge/token";
+        for (policy, action, sni, plain, authority, target, expected) in [
+            // A challenge comes before everything that could refuse it.
+            (strict(), fail(), Some("a.test"), false, "c.test", challenge, "challenge print"),
+            (strict(), fail(), None, true, "C.test.:80", challenge, "challenge print"),
+            // What is malformed is not looked at further.
+            (strict(), fail(), Some("a.test"), false, "", "/app", "400 "),
+            (strict(), fail(), Some("a.test"), false, "c test", "/app", "400 "),
+            (strict(), fail(), Some("a.test"), false, "c.test", "/app/../x", "400 "),
+            // The connection before the route.
+            (strict(), fail(), Some("a.test"), false, "c.test", "/app", "421 "),
+            // Without a server name every host is served: an address in the URL, a health check.
+            (open(), forward(), None, false, "c.test", "/app", "serve"),
+            (open(), forward(), None, true, "c.test", "/app", "serve"),
+            // Nothing is said of a route that is not there.
+            (strict(), fail(), None, true, "unknown.test", "/app", "404 "),
+            (strict(), fail(), None, true, "c.test", "/other", "404 "),
+            // A route that cannot be served as asked serves nobody, not even a redirect.
+            (strict(), fail(), None, true, "c.test", "/app", "503 route"),
+            // The redirect before the list, as in ingress-nginx.
+            (strict(), forward(), None, true, "c.test", "/app", "308 route"),
+            (strict(), forward(), Some("c.test"), false, "c.test", "/app", "403 route"),
+            (open(), forward(), Some("c.test"), false, "c.test", "/app?x", "serve"),
+        ] {
+            assert_eq!(decided(Rules { policy, action }, sni, plain, authority, target), expected, "{sni:?} {plain} {authority} {target}");
         }
     }
 }

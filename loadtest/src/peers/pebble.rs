@@ -1,10 +1,14 @@
 //! Pebble, the ACME test server, resolving every name to loopback and validating on the ports of the gateway under test.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
+use std::thread;
 
 use anyhow::{Context, Result};
+use hickory_proto::op::{Message, MessageType};
+use hickory_proto::rr::rdata::A;
+use hickory_proto::rr::{RData, Record, RecordType};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -19,10 +23,10 @@ pub(crate) struct Pebble {
     /// PEM file that its own certificate is verified with.
     pub(crate) ca: PathBuf,
     management: SocketAddr,
-    _servers: [Server; 2],
+    _server: Server,
 }
 
-/// Starts it with a resolver of its own.
+/// Starts it, validating on these ports, with a resolver of its own.
 pub(crate) fn start(setting: &Setting, http_port: u16, tls_port: u16) -> Result<Pebble> {
     let directory = setting.directory.join("pebble");
     fs::create_dir_all(&directory)?;
@@ -30,18 +34,14 @@ pub(crate) fn start(setting: &Setting, http_port: u16, tls_port: u16) -> Result<
     let (certificate, key) = (directory.join("tls.crt"), directory.join("tls.key"));
     fs::write(&certificate, made.cert.pem())?;
     fs::write(&key, made.signing_key.serialize_pem())?;
-    let (listen, management, resolver) = (free_port()?, free_port()?, free_port()?);
+    let (listen, management, resolver) = (free_port()?, free_port()?, resolve()?);
     let configuration = serde_json::json!({"pebble": {
         "listenAddress": listen, "managementListenAddress": management, "certificate": certificate, "privateKey": key,
         "httpPort": http_port, "tlsPort": tls_port, "ocspResponderURL": "", "externalAccountBindingRequired": false,
     }});
     let file = directory.join("config.json");
     fs::write(&file, configuration.to_string())?;
-    let names = resolver_arguments(resolver);
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let log = directory.join("log");
-    let mut resolving = Server::start(CLIENT_CORE, &tool("pebble-challtestsrv")?, &names, &log)?;
-    resolving.wait_for(resolver)?;
     let mut pebble = Server::start_with(
         CLIENT_CORE,
         &tool("pebble")?,
@@ -50,16 +50,34 @@ pub(crate) fn start(setting: &Setting, http_port: u16, tls_port: u16) -> Result<
         &log,
     )?;
     pebble.wait_for(listen)?;
-    Ok(Pebble { directory: format!("https://{listen}/dir"), ca: certificate, management, _servers: [resolving, pebble] })
+    Ok(Pebble { directory: format!("https://{listen}/dir"), ca: certificate, management, _server: pebble })
 }
 
-fn resolver_arguments(resolver: SocketAddr) -> Vec<String> {
-    let mut arguments = vec!["-dns01".to_owned(), resolver.to_string(), "-management".to_owned(), "127.0.0.1:0".to_owned()];
-    for unused in ["-http01", "-https01", "-tlsalpn01", "-doh"] {
-        arguments.extend([unused.to_owned(), String::new()]);
+/// Answers every question for an address with this machine's; its thread ends with the process.
+fn resolve() -> Result<SocketAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let address = socket.local_addr()?;
+    thread::spawn(move || {
+        let mut query = [0; 4096];
+        while let Ok((length, client)) = socket.recv_from(&mut query) {
+            if let Ok(reply) = reply(&query[..length]) {
+                // Pebble asks again where a reply is lost.
+                let _ = socket.send_to(&reply, client);
+            }
+        }
+    });
+    Ok(address)
+}
+
+fn reply(query: &[u8]) -> Result<Vec<u8>> {
+    let query = Message::from_vec(query)?;
+    let question = query.queries.first().context("no question")?;
+    let mut reply = Message::new(query.metadata.id, MessageType::Response, query.metadata.op_code);
+    reply.add_query(question.clone());
+    if question.query_type() == RecordType::A {
+        reply.add_answer(Record::from_rdata(question.name().clone(), 1, RData::A(A(Ipv4Addr::LOCALHOST))));
     }
-    arguments.extend(["-defaultIPv4".to_owned(), "127.0.0.1".to_owned(), "-defaultIPv6".to_owned(), String::new()]);
-    arguments
+    Ok(reply.to_vec()?)
 }
 
 /// Where the set-up keeps the pinned tools.

@@ -3,5 +3,6 @@
 pub(crate) mod dns;
 pub(crate) mod http;
 pub(crate) mod issue;
+pub(crate) mod profile;
 pub(crate) mod scale;
 pub(crate) mod swaps;

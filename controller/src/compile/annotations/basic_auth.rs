@@ -11,6 +11,9 @@ use crate::compile::secrets::secret_value;
 use crate::objects::ObjectKey;
 use crate::problem::Reason;
 
+/// Most users of one Secret: an htpasswd file is read anew at each change of anything.
+const MOST_USERS: usize = 5_000;
+
 /// Why there are no users.
 struct Unusable {
     field: &'static str,
@@ -29,7 +32,11 @@ impl Reader<'_, '_> {
             (Some("basic"), None) => unusable("auth-secret", Reason::InvalidAnnotation, "is missing; name the Secret that holds the passwords"),
             (Some("digest"), _) => unusable("auth-type", Reason::Refused, "\"digest\" is refused: MD5 protects nobody; use basic over HTTPS"),
             (Some(_), _) => unusable("auth-type", Reason::InvalidAnnotation, "is neither \"basic\" nor \"digest\"; write basic"),
-            (None, Some(_)) => unusable("auth-secret", Reason::InvalidAnnotation, "protects nothing without auth-type; add auth-type: basic"),
+            (None, Some(_)) => unusable(
+                "auth-secret",
+                Reason::InvalidAnnotation,
+                "protects nothing without auth-type; add auth-type: basic, or remove auth-secret if everybody may pass",
+            ),
         };
         let message = format!("{}; the routes answer 503 until then", unusable.message);
         self.findings.error(self.subject, annotation(&format!("{PREFIX}{}", unusable.field)), unusable.reason, message);
@@ -67,6 +74,11 @@ impl Reader<'_, '_> {
                 Reason::InvalidSecret,
                 format!("Secret {name:?}: {fault}"),
             );
+        }
+        if users.len() > MOST_USERS {
+            let message =
+                format!("the Secret {name:?} has {} users, more than {MOST_USERS}; put a login service in front of the app instead", users.len());
+            return Err(unusable("auth-secret", Reason::InvalidSecret, &message));
         }
         if users.is_empty() {
             return Err(unusable(

@@ -2,6 +2,7 @@
 //! weaken protection, a refusal of the whole Ingress. Pure.
 
 mod basic_auth;
+pub(crate) mod others;
 mod table;
 pub(crate) mod values;
 

@@ -1,18 +1,22 @@
 //! Certificate objects, and the terms (key, lifetime, renewal) that they and Ingress annotations may set. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use acme::{Issuer, IssuerId, KeyKind, RenewBefore, SecretName, Wanted};
+use acme::{ChallengeKind, Issuer, IssuerId, KeyKind, RenewBefore, SecretName, Wanted};
 
-use super::Scene;
 use super::orders::{Orders, Wish};
+use super::{MOST_NAMES, Scene};
+use crate::compile::Input;
 use crate::compile::annotations::values::go_duration;
 use crate::compile::findings::{Findings, Subject, annotation};
 use crate::compile::ingresses::View;
-use crate::compile::names::host_name;
+use crate::compile::names::{host_name, wildcard_base};
 use crate::compile::secrets::{ISSUER_NAME, find, is_issued};
-use crate::objects::{Certificate, ObjectKey, Stored};
+use crate::compile::zones::zone_of;
+use crate::objects::{Certificate, ObjectKey, SecretTemplate, Stored};
+use crate::ownership::Claim;
 use crate::problem::Reason;
 
 /// Key, lifetime and renewal.
@@ -20,6 +24,8 @@ pub(super) struct Terms {
     pub(super) key: KeyKind,
     pub(super) duration: Option<Duration>,
     pub(super) renew_before: Option<RenewBefore>,
+    /// Annotations and labels that the Secret gets.
+    pub(super) template: SecretTemplate,
 }
 
 /// What is wrong with a Certificate.
@@ -31,6 +37,34 @@ struct Fault {
 
 fn fault(field: impl Into<String>, reason: Reason, message: impl Into<String>) -> Fault {
     Fault { field: field.into(), reason, message: message.into() }
+}
+
+/// A Certificate and the names that it claims.
+pub(crate) struct Claimant<'a> {
+    key: &'a ObjectKey,
+    stored: &'a Stored<Certificate>,
+    hosts: Vec<String>,
+}
+
+impl Claimant<'_> {
+    /// Its names.
+    pub(crate) fn claims(&self) -> impl Iterator<Item = Claim<'_>> {
+        self.hosts.iter().map(|host| Claim { host, namespace: &self.key.namespace, age: &self.stored.age, object: &self.stored.reference })
+    }
+}
+
+/// Who has a trusted key for a name can play its host, so a Certificate claims its names as an Ingress does: those in zones that are served here, and those
+/// that a public CA signs. Names that only a private CA knows (`postgres`, `db.ns.svc`) may be used in every namespace.
+pub(crate) fn claimants<'a>(input: Input<'a>, issuers: &BTreeMap<IssuerId, Issuer>) -> Vec<Claimant<'a>> {
+    let certificates = input.objects.certificates.iter();
+    let claimant = |(key, stored): (&'a ObjectKey, &'a Arc<Stored<Certificate>>)| {
+        let is_acme = issuer_id(key, stored).is_ok_and(|id| matches!(issuers.get(&id), Some(Issuer::Acme(_))));
+        let claims = |name: &String| is_acme || zone_of(&input.settings.zones, wildcard_base(name).unwrap_or(name)).is_some();
+        let spec = &stored.object.spec;
+        let hosts = spec.dns_names.iter().chain(&spec.common_name).filter_map(|name| host_name(name).ok()).filter(claims).collect();
+        Claimant { key, stored, hosts }
+    };
+    certificates.map(claimant).collect()
 }
 
 /// Reads all Certificates: each is wanted whole or not at all.
@@ -62,26 +96,20 @@ fn wanted(scene: Scene<'_, '_>, key: &ObjectKey, stored: &Stored<Certificate>) -
     let names = names(scene, key, stored, is_acme)?;
     let terms = Terms::of_certificate(stored, is_acme)?;
     let challenges = names.iter().map(|name| (name.clone(), scene.challenges(name).to_vec())).collect();
-    let (mut secret_annotations, mut secret_labels) = cert_manager_metadata(&key.name, &issuer, &names);
-    if let Some(template) = &spec.secret_template {
-        secret_annotations.extend(template.annotations.clone());
-        secret_labels.extend(template.labels.clone());
-    }
-    let wanted = Wanted {
-        names,
-        issuer,
-        key: terms.key,
-        duration: terms.duration,
-        renew_before: terms.renew_before,
-        challenges: if is_acme { challenges } else { BTreeMap::new() },
-        wanted_by: stored.reference.to_string(),
-        secret_annotations,
-        secret_labels,
-    };
-    Ok((secret, wanted))
+    let challenges = if is_acme { challenges } else { BTreeMap::new() };
+    Ok((secret, terms.wanted(&key.name, names, issuer, challenges, stored.reference.to_string())))
 }
 
 fn issuer(scene: Scene<'_, '_>, key: &ObjectKey, stored: &Stored<Certificate>) -> Result<IssuerId, Fault> {
+    let id = issuer_id(key, stored)?;
+    if scene.issuers.contains_key(&id) {
+        return Ok(id);
+    }
+    let message = format!("the {id} does not exist, or cannot be used (then it has a problem of its own); create it or name another");
+    Err(fault("spec.issuerRef", Reason::MissingReference, message))
+}
+
+fn issuer_id(key: &ObjectKey, stored: &Stored<Certificate>) -> Result<IssuerId, Fault> {
     let named = &stored.object.spec.issuer_ref;
     if let Some(group) = named.group.as_deref().filter(|group| !matches!(*group, "" | "cert-manager.io")) {
         return Err(fault(
@@ -95,12 +123,7 @@ fn issuer(scene: Scene<'_, '_>, key: &ObjectKey, stored: &Stored<Certificate>) -
         Some("ClusterIssuer") => None,
         Some(other) => return Err(fault("spec.issuerRef.kind", Reason::InvalidField, format!("{other:?} is neither Issuer nor ClusterIssuer"))),
     };
-    let id = IssuerId { namespace, name: named.name.clone() };
-    if scene.issuers.contains_key(&id) {
-        return Ok(id);
-    }
-    let message = format!("the {id} does not exist, or cannot be used (then it has a problem of its own); create it or name another");
-    Err(fault("spec.issuerRef", Reason::MissingReference, message))
+    Ok(IssuerId { namespace, name: named.name.clone() })
 }
 
 fn names(scene: Scene<'_, '_>, key: &ObjectKey, stored: &Stored<Certificate>, is_acme: bool) -> Result<BTreeSet<String>, Fault> {
@@ -122,6 +145,10 @@ fn names(scene: Scene<'_, '_>, key: &ObjectKey, stored: &Stored<Certificate>, is
         }
         names.insert(name);
     }
+    if names.len() > MOST_NAMES {
+        let message = format!("names {} hosts; one certificate has at most {MOST_NAMES}; write several Certificates", names.len());
+        return Err(fault("spec.dnsNames", Reason::InvalidField, message));
+    }
     if names.is_empty() {
         return Err(fault("spec.dnsNames", Reason::InvalidField, "is empty; write the names that the certificate is for"));
     }
@@ -140,7 +167,25 @@ impl Terms {
         let duration = lifetime(spec.duration.as_deref()).map_err(|message| fault("spec.duration", Reason::InvalidField, message))?;
         let renew_before = renewal(spec.renew_before.as_deref(), spec.renew_before_percentage);
         let renew_before = renew_before.map_err(|(key, message)| fault(format!("spec.{key}"), Reason::InvalidField, message))?;
-        Ok(Self { key, duration, renew_before })
+        Ok(Self { key, duration, renew_before, template: spec.secret_template.clone().unwrap_or_default() })
+    }
+
+    /// The certificate on these terms.
+    pub(super) fn wanted(
+        self,
+        certificate: &str,
+        names: BTreeSet<String>,
+        issuer: IssuerId,
+        challenges: BTreeMap<String, Vec<ChallengeKind>>,
+        wanted_by: String,
+    ) -> Wanted {
+        let Self { key, duration, renew_before, template } = self;
+        let (mut secret_annotations, mut secret_labels) = (template.annotations, template.labels);
+        // The template cannot change what is noted about the issuer: that decides whether the Secret may be written over.
+        let (annotations, labels) = cert_manager_metadata(certificate, &issuer, &names);
+        secret_annotations.extend(annotations);
+        secret_labels.extend(labels);
+        Wanted { names, issuer, key, duration, renew_before, challenges, wanted_by, secret_annotations, secret_labels }
     }
 
     /// Terms of cert-manager's annotations on an Ingress; `None` when one of them cannot be read, which has been told.
@@ -158,7 +203,10 @@ impl Terms {
             let duration = lifetime(value("duration")).map_err(|message| ("duration".to_owned(), message))?;
             let percentage = number("renew-before-percentage")?;
             let renew_before = renewal(value("renew-before"), percentage).map_err(|(_, message)| ("renew-before".to_owned(), message))?;
-            Ok(Self { key, duration, renew_before })
+            let template = value("secret-template").map(serde_json::from_str::<SecretTemplate>).transpose();
+            let template =
+                template.map_err(|error| ("secret-template".to_owned(), format!("is no JSON object with annotations and labels: {error}")))?;
+            Ok(Self { key, duration, renew_before, template: template.unwrap_or_default() })
         };
         let result: Result<Self, (String, String)> = read();
         result
@@ -204,11 +252,7 @@ fn renewal(before: Option<&str>, percentage: Option<i64>) -> Result<Option<Renew
 }
 
 /// Annotations and labels that cert-manager gives the Secret.
-pub(super) fn cert_manager_metadata(
-    certificate: &str,
-    issuer: &IssuerId,
-    names: &BTreeSet<String>,
-) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+fn cert_manager_metadata(certificate: &str, issuer: &IssuerId, names: &BTreeSet<String>) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
     let kind = if issuer.namespace.is_some() { "Issuer" } else { "ClusterIssuer" };
     let names = names.iter().map(String::as_str).collect::<Vec<_>>().join(",");
     let annotations = [

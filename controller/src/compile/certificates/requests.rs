@@ -1,16 +1,16 @@
 //! What the tls entries of an Ingress ask for: a certificate by an issuer, or a Secret that the tenant brought. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use acme::{Issuer, IssuerId, SecretName, Wanted};
-use k8s_openapi::api::networking::v1::IngressTLS;
+use acme::{ChallengeKind, Issuer, IssuerId, SecretName};
 
-use super::objects::{Terms, cert_manager_metadata};
+use super::objects::Terms;
 use super::orders::{Orders, Wish};
-use super::{Scene, ServeRequest};
+use super::{MOST_NAMES, Scene, ServeRequest};
 use crate::compile::annotations::values::boolean;
 use crate::compile::findings::{Findings, Subject, annotation};
 use crate::compile::ingresses::View;
+use crate::compile::names::host_name;
 use crate::compile::parsed::Parser;
 use crate::compile::secrets::{find, is_issued, tls_pair};
 use crate::objects::ObjectKey;
@@ -28,6 +28,7 @@ enum Asked {
 
 const ISSUER: &str = "cert-manager.io/issuer";
 const CLUSTER_ISSUER: &str = "cert-manager.io/cluster-issuer";
+const COMMON_NAME: &str = "cert-manager.io/common-name";
 const TLS_ACME: &str = "kubernetes.io/tls-acme";
 
 /// Reads all tls entries of an Ingress.
@@ -43,30 +44,145 @@ pub(super) fn read<'a>(
         return;
     }
     let asked = asked(scene, view, findings);
-    for (index, (entry, hosts)) in view.spec.tls.iter().flatten().zip(&view.tls_hosts).enumerate() {
+    let common = common_name(scene, view, findings);
+    for (index, (tls, hosts)) in view.spec.tls.iter().flatten().zip(&view.tls_hosts).enumerate() {
         let hosts = hosts.iter().flatten().filter(|host| scene.ownership.permit(view.namespace(), host).is_ok()).cloned().collect::<Vec<_>>();
-        let field = format!("spec.tls[{index}].secretName");
-        let secret = entry.secret_name.as_ref().filter(|name| !name.is_empty());
+        let secret = tls.secret_name.as_ref().filter(|name| !name.is_empty());
         let secret = secret.map(|name| SecretName { namespace: view.key.namespace.clone(), name: name.clone() });
-        let wish = match (&asked, &secret) {
-            (Asked::Of(issuer, key), _) => wish(scene, view, issuer, key, secret.clone(), &hosts, &field, parser, findings),
-            _ => None,
+        let entry = Entry { view, index, is_open: tls.hosts.as_ref().is_none_or(Vec::is_empty), hosts, secret };
+        let wish = match &asked {
+            Asked::Of(issuer, key) => entry.wish(scene, issuer, key, common.as_deref(), parser, findings),
+            Asked::Nothing | Asked::Invalid => None,
         };
-        // An entry that the wildcard serves needs no Secret, unless the tenant brought one.
-        let brought = secret.as_ref().is_some_and(|secret| find(scene.input.objects, secret).is_some_and(|secret| !is_issued(secret)));
         let is_ordered = wish.is_some();
         wish.into_iter().for_each(|wish| orders.wish(wish));
-        let hosts = (!entry_is_open(entry)).then_some(hosts);
-        let is_refused = hosts.as_ref().is_some_and(Vec::is_empty);
-        if let Some(secret) = secret.filter(|_| !is_refused && (is_ordered || brought || matches!(asked, Asked::Nothing))) {
-            serve.push(ServeRequest { secret, hosts, subject: Subject::from(view.stored), field, namespace: &view.key.namespace });
+        // An entry that the wildcard serves needs no Secret, unless the tenant brought one.
+        if is_ordered || matches!(asked, Asked::Nothing) || entry.is_brought(scene) {
+            serve.extend(entry.serve());
         }
     }
 }
 
-/// Whether the entry names no host: then the certificate's own names count.
-fn entry_is_open(entry: &IngressTLS) -> bool {
-    entry.hosts.as_ref().is_none_or(Vec::is_empty)
+/// One tls entry.
+struct Entry<'a> {
+    view: &'a View<'a>,
+    index: usize,
+    /// Whether it names no host: then the certificate's own names count.
+    is_open: bool,
+    /// Its hosts, as far as its namespace may use them.
+    hosts: Vec<String>,
+    secret: Option<SecretName>,
+}
+
+impl<'a> Entry<'a> {
+    fn field(&self, name: &str) -> String {
+        format!("spec.tls[{}].{name}", self.index)
+    }
+
+    /// Whether its Secret is there and is the tenant's own.
+    fn is_brought(&self, scene: Scene<'_, '_>) -> bool {
+        self.secret.as_ref().is_some_and(|secret| find(scene.input.objects, secret).is_some_and(|secret| !is_issued(secret)))
+    }
+
+    /// What to serve its hosts with.
+    fn serve(self) -> Option<ServeRequest<'a>> {
+        let field = self.field("secretName");
+        let secret = self.secret.filter(|_| self.is_open || !self.hosts.is_empty())?;
+        let hosts = (!self.is_open).then_some(self.hosts);
+        Some(ServeRequest { secret, hosts, subject: Subject::from(self.view.stored), field, namespace: &self.view.key.namespace })
+    }
+
+    /// The certificate that it asks for; the key is the annotation that asks.
+    fn wish(
+        &self,
+        scene: Scene<'a, '_>,
+        issuer: &IssuerId,
+        key: &str,
+        common: Option<&str>,
+        parser: &mut Parser<'_>,
+        findings: &mut Findings,
+    ) -> Option<Wish<'a>> {
+        if self.hosts.iter().all(|host| scene.is_served_by_wildcard(host, issuer)) {
+            if self.is_open {
+                let message = format!("{key} asks for a certificate, but the entry names no host; write spec.tls[].hosts");
+                findings.error(self.view.stored, self.field("hosts"), Reason::InvalidField, message);
+            }
+            return None;
+        }
+        let secret = self.writable_secret(scene, key, parser, findings)?;
+        let terms = Terms::of_annotations(self.view, findings)?;
+        let (names, challenges) = self.names(scene, issuer, common, findings)?;
+        let wanted = terms.wanted(&secret.name, names, issuer.clone(), challenges, self.view.stored.reference.to_string());
+        let stored = self.view.stored;
+        Some(Wish { secret, wanted, subject: Subject::from(stored), age: &stored.age, field: self.field("secretName") })
+    }
+
+    /// The Secret, if an order may write it.
+    fn writable_secret(&self, scene: Scene<'_, '_>, key: &str, parser: &mut Parser<'_>, findings: &mut Findings) -> Option<SecretName> {
+        let Some(secret) = &self.secret else {
+            let message = format!("{key} asks for a certificate, but no Secret is named to keep it in; name one");
+            findings.error(self.view.stored, self.field("secretName"), Reason::InvalidField, message);
+            return None;
+        };
+        let Some(existing) = find(scene.input.objects, secret).filter(|existing| !is_issued(existing)) else { return Some(secret.clone()) };
+        // A certificate that the tenant brought is served and never written over, as long as it serves.
+        let usable = tls_pair(existing).and_then(|(chain, key)| parser.parse(secret, chain, key).ok());
+        if !usable.is_some_and(|parsed| parsed.not_after() > scene.input.facts.now && self.hosts.iter().all(|host| parsed.is_for(host))) {
+            let message =
+                format!("the Secret {:?} exists and was not made by an issuer, so it is not written over; remove it or name another", secret.name);
+            findings.error(self.view.stored, self.field("secretName"), Reason::SecretTaken, message);
+        }
+        None
+    }
+
+    /// The names that the issuer can be shown control over, with the challenges for it.
+    fn names(
+        &self,
+        scene: Scene<'_, '_>,
+        issuer: &IssuerId,
+        common: Option<&str>,
+        findings: &mut Findings,
+    ) -> Option<(BTreeSet<String>, Challenges)> {
+        let is_acme = matches!(scene.issuers.get(issuer), Some(Issuer::Acme(_)));
+        let mut challenges = Challenges::new();
+        for host in self.hosts.iter().map(String::as_str).chain(common) {
+            let ways = scene.challenges(host);
+            if is_acme && ways.is_empty() {
+                let message = format!(
+                    "{host:?} is a wildcard outside the zones that are served here, for which no challenge can be answered; name its hosts one by one"
+                );
+                findings.error(self.view.stored, self.field("hosts"), Reason::CertificateFailed, message);
+            } else {
+                challenges.insert(host.to_owned(), ways.to_vec());
+            }
+        }
+        if challenges.len() > MOST_NAMES {
+            let message = format!("names {} hosts; one certificate has at most {MOST_NAMES}; write several tls entries", challenges.len());
+            findings.error(self.view.stored, self.field("hosts"), Reason::InvalidField, message);
+            return None;
+        }
+        let names: BTreeSet<String> = challenges.keys().cloned().collect();
+        (!names.is_empty()).then(|| (names, if is_acme { challenges } else { Challenges::new() }))
+    }
+}
+
+/// Challenges by name.
+type Challenges = BTreeMap<String, Vec<ChallengeKind>>;
+
+/// cert-manager's common-name, which is one of the names here; a host that the namespace holds, since an annotation claims none.
+fn common_name(scene: Scene<'_, '_>, view: &View<'_>, findings: &mut Findings) -> Option<String> {
+    let text = view.stored.object.metadata.annotations.as_ref()?.get(COMMON_NAME).filter(|text| !text.is_empty())?;
+    let is_own = |name: &String| scene.ownership.holder(name).is_some_and(|holder| holder.namespace == view.namespace());
+    let (reason, message) = match host_name(text) {
+        Ok(name) if is_own(&name) => return Some(name),
+        Ok(_) => {
+            let message = format!("{text:?} is no host of this namespace; write it under spec.tls[].hosts too; the certificate comes without it");
+            (Reason::HostOwnedByAnother, message)
+        }
+        Err(error) => (Reason::InvalidAnnotation, format!("{text:?} {error}; the certificate comes without it")),
+    };
+    findings.error(view.stored, annotation(COMMON_NAME), reason, message);
+    None
 }
 
 fn asked(scene: Scene<'_, '_>, view: &View<'_>, findings: &mut Findings) -> Asked {
@@ -109,90 +225,4 @@ fn asked(scene: Scene<'_, '_>, view: &View<'_>, findings: &mut Findings) -> Aske
         return Asked::Invalid;
     }
     Asked::Of(id, key)
-}
-
-#[allow(clippy::too_many_arguments, reason = "one entry of one Ingress; a struct for it would be used once")]
-fn wish<'a>(
-    scene: Scene<'a, '_>,
-    view: &'a View<'a>,
-    issuer: &IssuerId,
-    key: &str,
-    secret: Option<SecretName>,
-    hosts: &[String],
-    field: &str,
-    parser: &mut Parser<'_>,
-    findings: &mut Findings,
-) -> Option<Wish<'a>> {
-    if hosts.iter().all(|host| scene.is_served_by_wildcard(host, issuer)) {
-        if hosts.is_empty() && view.tls_hosts.iter().any(Vec::is_empty) {
-            let message = format!("{key} asks for a certificate, but the entry names no host; write spec.tls[].hosts");
-            findings.error(view.stored, field.replace("secretName", "hosts"), Reason::InvalidField, message);
-        }
-        return None;
-    }
-    let Some(secret) = secret else {
-        findings.error(
-            view.stored,
-            field,
-            Reason::InvalidField,
-            format!("{key} asks for a certificate, but no Secret is named to keep it in; name one"),
-        );
-        return None;
-    };
-    if let Some(existing) = find(scene.input.objects, &secret).filter(|existing| !is_issued(existing)) {
-        // A certificate that the tenant brought is served and never written over, as long as it serves.
-        let usable = tls_pair(existing).and_then(|(chain, key)| parser.parse(&secret, chain, key).ok());
-        if usable.is_some_and(|parsed| parsed.not_after() > scene.input.facts.now && hosts.iter().all(|host| parsed.is_for(host))) {
-            return None;
-        }
-        let message =
-            format!("the Secret {:?} exists and was not made by an issuer, so it is not written over; remove it or name another", secret.name);
-        findings.error(view.stored, field, Reason::SecretTaken, message);
-        return None;
-    }
-    let terms = Terms::of_annotations(view, findings)?;
-    let challenges = nameable(scene, view, issuer, hosts, field, findings);
-    let names = challenges.keys().cloned().collect::<std::collections::BTreeSet<_>>();
-    if names.is_empty() {
-        return None;
-    }
-    let is_acme = matches!(scene.issuers.get(issuer), Some(Issuer::Acme(_)));
-    let (secret_annotations, secret_labels) = cert_manager_metadata(&secret.name, issuer, &names);
-    let wanted = Wanted {
-        names,
-        issuer: issuer.clone(),
-        key: terms.key,
-        duration: terms.duration,
-        renew_before: terms.renew_before,
-        challenges: if is_acme { challenges } else { BTreeMap::new() },
-        wanted_by: view.stored.reference.to_string(),
-        secret_annotations,
-        secret_labels,
-    };
-    Some(Wish { secret, wanted, subject: Subject::from(view.stored), age: &view.stored.age, field: field.to_owned() })
-}
-
-/// The hosts that the issuer can be shown control over, with the challenges for it.
-fn nameable(
-    scene: Scene<'_, '_>,
-    view: &View<'_>,
-    issuer: &IssuerId,
-    hosts: &[String],
-    field: &str,
-    findings: &mut Findings,
-) -> BTreeMap<String, Vec<acme::ChallengeKind>> {
-    let is_acme = matches!(scene.issuers.get(issuer), Some(Issuer::Acme(_)));
-    let mut names = BTreeMap::new();
-    for host in hosts {
-        let challenges = scene.challenges(host);
-        if is_acme && challenges.is_empty() {
-            let message = format!(
-                "{host:?} is a wildcard outside the zones that are served here, for which no challenge can be answered; name its hosts one by one"
-            );
-            findings.error(view.stored, field.replace("secretName", "hosts"), Reason::CertificateFailed, message);
-        } else {
-            names.insert(host.clone(), challenges.to_vec());
-        }
-    }
-    names
 }

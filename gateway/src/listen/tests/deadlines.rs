@@ -7,6 +7,7 @@ const FAST: Limits = Limits {
     first_byte: DEADLINE,
     head: DEADLINE,
     idle: DEADLINE,
+    body: DEADLINE,
     stalled_write: DEADLINE,
     silence: DEADLINE,
     linger: DEADLINE,
@@ -131,6 +132,20 @@ async fn connections_over_the_limit_wait_their_turn() {
     assert!((gateway.metric("vrata_gateway_connections_accepted_total", &["http"]) - 1.0).abs() < 0.5);
     drop(first);
     assert!(answer(&mut second).await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn connections_over_the_limit_of_a_client_are_closed() {
+    let gateway = start(&Options { max_connections_per_client: 1, ..options() }, Snapshot::default());
+    let mut first = TcpStream::connect(gateway.http()).await.unwrap();
+    assert!(get(&mut first, "/").await.ends_with("hello"));
+    assert_eq!(until_closed(&mut TcpStream::connect(gateway.http()).await.unwrap()).await, "");
+    assert!(connect(gateway.https(), "a.test", &[]).await.is_err());
+    gateway.wait_for_metric("vrata_gateway_connections_refused_total", &["http"], 1.0).await;
+    gateway.wait_for_metric("vrata_gateway_connections_refused_total", &["https"], 1.0).await;
+    drop(first);
+    gateway.wait_for_metric("vrata_gateway_connections", &["http"], 0.0).await;
+    assert!(get(&mut TcpStream::connect(gateway.http()).await.unwrap(), "/").await.ends_with("hello"));
 }
 
 async fn connect_waiting(address: SocketAddr) -> TcpStream {

@@ -166,3 +166,40 @@ async fn an_address_in_use_is_named() {
     let error = bind(&Options { https: vec![running.http()], ..Options::default() }, Snapshot::default()).err().unwrap();
     assert!(error.to_string().starts_with(&format!("cannot listen on {}: ", running.http())), "{error}");
 }
+
+#[tokio::test]
+async fn keys_of_every_usual_kind_are_served() {
+    for algorithm in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ED25519, &rcgen::PKCS_RSA_SHA256] {
+        let key = rcgen::KeyPair::generate_for(algorithm).unwrap();
+        let made = rcgen::CertificateParams::new(vec!["a.test".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let own = Arc::new(ParsedCertificate::parse(made.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap());
+        let gateway = start(&options(), serving(&[("a.test", &own)]));
+        for version in [&TLS12, &TLS13] {
+            let mut open = connect_with(&client(&["http/1.1"], &[version]), gateway.https(), "a.test").await.unwrap();
+            assert!(get(&mut open, "/").await.ends_with("hello"), "{algorithm:?}");
+            assert_eq!(leaf(&open), own.key().cert[0], "{algorithm:?}");
+        }
+    }
+}
+
+/// A ClientHello of an old version: one suite, no extension.
+fn old_hello(version: u8) -> Vec<u8> {
+    let mut hello = vec![3, version];
+    hello.extend([7; 32]);
+    hello.extend([0, 0, 2, 0xc0, 0x13, 1, 0]);
+    let length = u8::try_from(hello.len()).unwrap();
+    [&[22, 3, version, 0, length + 4, 1, 0, 0, length], &hello[..]].concat()
+}
+
+#[tokio::test]
+async fn tls_1_0_and_1_1_are_refused_with_an_alert() {
+    let gateway = start(&options(), Snapshot::default());
+    for version in [1, 2] {
+        let mut tcp = TcpStream::connect(gateway.https()).await.unwrap();
+        tcp.write_all(&old_hello(version)).await.unwrap();
+        let mut answer = Vec::new();
+        let _ = within(tcp.read_to_end(&mut answer)).await;
+        // A fatal alert (RFC 8446 section 6): protocol_version or handshake_failure; never a ServerHello.
+        assert!(matches!(answer[..], [21, 3, _, 0, 2, 2, 70 | 40]), "{answer:?}");
+    }
+}

@@ -4,6 +4,7 @@
 mod client;
 mod front;
 mod upstream;
+mod whole;
 
 mod balancing;
 mod http2;

@@ -66,3 +66,13 @@ async fn series_of_routes_that_are_gone_end() {
     assert_eq!(fetch(front.address, "GET / HTTP/1.1\nHost: a.test").await.status, 404);
     eventually("its series are gone", || !front.metrics().contains("ingress=\"web\"")).await;
 }
+
+#[tokio::test]
+async fn no_log_is_written_where_none_is_wanted() {
+    let up = Upstream::echo().await;
+    let options = Options { access_log: AccessLog::Off, ..Options::default() };
+    let front = Front::with(Port::Https, snapshot(plain(&up)), options).await;
+    assert_eq!(fetch(front.address, "GET / HTTP/1.1\nHost: a.test").await.status, 200);
+    eventually("it is counted", || front.metrics().contains("status=\"200\"} 1")).await;
+    assert_eq!(front.log.text(), "");
+}
