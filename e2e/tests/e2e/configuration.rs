@@ -50,7 +50,7 @@ async fn a_wrong_key_type_or_value_is_named_with_its_place() -> Result<()> {
     // The line (the first is 1), what stands there instead, the key path, and a word of what was expected.
     let cases = [
         (6, "  drainSecond: 5", "gateway.drainSecond", "drainSeconds"),
-        (6, "  drainSeconds: soon", "gateway.drainSeconds", "a whole number"),
+        (6, "  drainSeconds: soon", "gateway.drainSeconds", "in seconds (0 to 86400)"),
         (6, "  accessLog: xml", "gateway.accessLog", "json"),
         (4, "  http: [\"127.0.0.1\"]", "gateway.http[0]", "port"),
         (9, "  zones: [{name: \"dyn..example\"}]", "dns.zones[0].name", "dyn..example"),
