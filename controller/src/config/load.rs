@@ -198,7 +198,7 @@ pub fn parse(text: &str) -> Result<Config, Vec<Finding>> {
     read.map_err(|error| {
         let place = located.and_then(|located| located.exact_position(&path)).or_else(|| error.location().map(|at| (at.line(), at.column())));
         let mut message = crate::source::yaml_message(&error);
-        if let Some(doc) = options::doc(&path).filter(|_| !message.contains("expected")) {
+        if let Some(doc) = options::doc(&path).filter(|_| !message.contains("expected") || message.ends_with("scalar")) {
             message = format!("{message}; what belongs here: {doc}");
         }
         vec![Finding { key: path, position: place, message }]
