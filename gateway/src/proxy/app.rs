@@ -110,6 +110,10 @@ impl App {
 
     /// Answers a request here.
     async fn answer(&self, session: &mut Session, ctx: &mut Ctx, reason: &Reason) -> Result<()> {
+        if *reason == Reason::BadRequest {
+            // What follows it on the connection could be anything.
+            session.set_keepalive(None);
+        }
         let request = session.req_header();
         let answer = answer::answer(reason, request.method == Method::HEAD, &request.headers, &ctx.request_id);
         ctx.close = respond::write(session, answer, is_tls(session)).await?;
@@ -191,6 +195,9 @@ impl ProxyHttp for App {
             session.req_header_mut().set_raw_path(&target)?;
         }
         self.set_deadlines(session);
+        if let Some(connection) = conn_info(session) {
+            connection.under_way.set(true);
+        }
         let header = session.req_header();
         ctx.request_id = request_id::choose(header.headers.get(super::forwarded::X_REQUEST_ID), rand::random);
         let target = header.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
