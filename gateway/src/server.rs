@@ -35,6 +35,9 @@ pub enum BindError {
     /// Metrics are registered already: a registry can serve one gateway.
     #[error("cannot register metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+    /// The thread that writes the access log cannot be started.
+    #[error("cannot start the access log: {0}")]
+    AccessLog(std::io::Error),
     /// The default certificate cannot be made.
     #[error("cannot make the default certificate: {0}")]
     DefaultCertificate(#[from] rcgen::Error),

@@ -1,6 +1,8 @@
 //! What is known of a downstream connection; every proxy filter can see it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pingora_proxy::Session;
 
@@ -13,6 +15,22 @@ pub(crate) struct ConnInfo {
     pub(crate) local: SocketAddr,
     /// Set on HTTPS listeners.
     pub(crate) tls: Option<TlsInfo>,
+    /// Told by the filters.
+    pub(crate) under_way: UnderWay,
+}
+
+/// Whether a request is being served on an HTTP/1.1 connection. The stream cannot always see it: the head of a pipelined request was read before its turn.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct UnderWay(Arc<AtomicBool>);
+
+impl UnderWay {
+    pub(crate) fn set(&self, is_under_way: bool) {
+        self.0.store(is_under_way, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// What the TLS handshake settled.

@@ -20,7 +20,7 @@ mod tls;
 
 pub(crate) use accept::{Edge, Port, log_panic};
 pub(crate) use clients::Clients;
-pub(crate) use connection::{ConnInfo, TlsInfo, conn_info};
+pub(crate) use connection::{ConnInfo, TlsInfo, UnderWay, conn_info};
 pub use limits::Limits;
 pub(crate) use metrics::{Kind, Metrics};
 pub(crate) use socket::bind;

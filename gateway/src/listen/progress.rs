@@ -66,6 +66,11 @@ impl Progress {
         self.head = Head::Leading;
     }
 
+    /// A request is being served, however its head came.
+    pub(super) fn serving(&mut self) {
+        self.phase = Phase::Open;
+    }
+
     /// The client sent this.
     pub(super) fn read(&mut self, bytes: &[u8], now: Instant) {
         self.last = now;

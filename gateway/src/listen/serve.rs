@@ -15,7 +15,7 @@ use super::accept::Edge;
 use super::request_body::Timed;
 use super::stream::{GwStream, Transport};
 use super::tls::{Accepted, HandshakeError};
-use super::{ConnInfo, Kind, TlsInfo};
+use super::{ConnInfo, Kind, TlsInfo, UnderWay};
 
 /// What a client is told that sends HTTP to the HTTPS port.
 const PLAIN_HTTP_ANSWER: &[u8] =
@@ -32,7 +32,7 @@ impl<P: HttpServerApp + Send + Sync + 'static> Edge<P> {
                 None => return,
             },
         };
-        if let Some(stream) = self.stream(transport, ConnInfo { peer, local, tls }) {
+        if let Some(stream) = self.stream(transport, ConnInfo { peer, local, tls, under_way: UnderWay::default() }) {
             self.serve_http(stream).await;
         }
     }
@@ -59,7 +59,7 @@ impl<P: HttpServerApp + Send + Sync + 'static> Edge<P> {
                 self.metrics.handshake_failed(&error);
                 tracing::debug!(%peer, %error, "TLS handshake failed");
                 if let HandshakeError::PlainHttp(tcp) = error {
-                    self.refuse_plain_http(tcp, ConnInfo { peer, local, tls: None }).await;
+                    self.refuse_plain_http(tcp, ConnInfo { peer, local, tls: None, under_way: UnderWay::default() }).await;
                 }
             }
             Err(_) => {

@@ -23,7 +23,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
 
 use super::progress::{Progress, Protocol};
-use super::{ConnInfo, Limits};
+use super::{ConnInfo, Limits, UnderWay};
 
 /// Head and the first of the body leave in one segment or TLS record; larger writes pass by.
 const WRITE_BUFFER: usize = 16 * 1024;
@@ -114,6 +114,7 @@ pub(super) struct GwStream {
     transport: Transport,
     unsent: Unsent,
     progress: Progress,
+    under_way: UnderWay,
     read_timer: Timer,
     write_timer: Timer,
     linger: Option<Linger>,
@@ -135,11 +136,13 @@ impl GwStream {
         let _ = socket.peer_addr.set(Some(PingoraAddress::Inet(connection.peer)));
         let _ = socket.local_addr.set(Some(PingoraAddress::Inet(connection.local)));
         let tls = connection.tls.as_ref().map(|tls| Arc::new(SslDigest::new(tls.cipher, tls.version, None, None, Vec::new())));
+        let under_way = connection.under_way.clone();
         let connection = ProxyDigest::new(Box::new(ResponseHeader::build(200, Some(0))?), Some(Box::new(connection)));
         Ok(Self {
             transport,
             unsent: Unsent::default(),
             progress: Progress::new(limits, protocol, Instant::now()),
+            under_way,
             read_timer: Timer::default(),
             write_timer: Timer::default(),
             linger: None,
@@ -158,6 +161,7 @@ impl GwStream {
 
     /// To be called before each further request of an HTTP/1.1 connection.
     pub(super) fn await_next_request(&mut self) {
+        self.under_way.set(false);
         self.progress.next_request(Instant::now());
         if self.unsent.bytes.is_empty() && self.unsent.bytes.capacity() > IDLE_BUFFER {
             self.unsent.bytes = Vec::new();
@@ -234,6 +238,9 @@ impl AsyncRead for GwStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let filled = buffer.filled().len();
+        if this.under_way.get() {
+            this.progress.serving();
+        }
         let deadline = this.progress.read_deadline();
         let result = match this.transport.poll_read(cx, buffer) {
             Poll::Ready(Ok(())) => {

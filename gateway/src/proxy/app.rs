@@ -30,6 +30,7 @@ use super::runtime::Runtime;
 use super::{finish, headers, peer, request, request_id, respond};
 use crate::listen::{conn_info, request_body};
 use crate::options::AccessLog;
+use crate::server::BindError;
 use crate::table::{Backend, Endpoint};
 use crate::{Limits, Options, Snapshot};
 
@@ -50,27 +51,27 @@ impl App {
     /// The filters over the snapshot that is current when a request begins; the access log goes to standard output.
     ///
     /// # Errors
-    /// The registry has these metrics already.
-    pub(crate) fn new(options: &Options, snapshots: Arc<ArcSwap<Snapshot>>, registry: &prometheus::Registry) -> Result<Self, prometheus::Error> {
+    /// The registry has these metrics already, or the thread of the access log cannot be started.
+    pub(crate) fn new(options: &Options, snapshots: Arc<ArcSwap<Snapshot>>, registry: &prometheus::Registry) -> Result<Self, BindError> {
         Self::with_log(options, snapshots, registry, Box::new(io::stdout()))
     }
 
     /// Like [`Self::new`], with the access log written to `log`.
     ///
     /// # Errors
-    /// The registry has these metrics already.
+    /// The registry has these metrics already, or the thread of the access log cannot be started.
     pub(crate) fn with_log(
         options: &Options,
         snapshots: Arc<ArcSwap<Snapshot>>,
         registry: &prometheus::Registry,
         log: Box<dyn io::Write + Send>,
-    ) -> Result<Self, prometheus::Error> {
+    ) -> Result<Self, BindError> {
         let metrics = Metrics::new(registry)?;
         let access_log = match options.access_log {
             AccessLog::Off => None,
             format => {
                 let writer = AccessLogWriter::start(log, metrics.dropped_lines.clone());
-                Some((format, writer.map_err(|error| prometheus::Error::Msg(format!("cannot start the access log: {error}")))?))
+                Some((format, writer.map_err(BindError::AccessLog)?))
             }
         };
         let turns = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -110,6 +111,10 @@ impl App {
 
     /// Answers a request here.
     async fn answer(&self, session: &mut Session, ctx: &mut Ctx, reason: &Reason) -> Result<()> {
+        if *reason == Reason::BadRequest {
+            // What follows it on the connection could be anything.
+            session.set_keepalive(None);
+        }
         let request = session.req_header();
         let answer = answer::answer(reason, request.method == Method::HEAD, &request.headers, &ctx.request_id);
         ctx.close = respond::write(session, answer, is_tls(session)).await?;
@@ -191,6 +196,9 @@ impl ProxyHttp for App {
             session.req_header_mut().set_raw_path(&target)?;
         }
         self.set_deadlines(session);
+        if let Some(connection) = conn_info(session) {
+            connection.under_way.set(true);
+        }
         let header = session.req_header();
         ctx.request_id = request_id::choose(header.headers.get(super::forwarded::X_REQUEST_ID), rand::random);
         let target = header.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);

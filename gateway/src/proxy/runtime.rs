@@ -141,3 +141,70 @@ fn backend(route: &Route) -> Option<&Backend> {
 fn backend_key(backend: &Backend) -> BackendKey {
     (backend.name.clone(), backend.protocol)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::RoutingTable;
+    use crate::table::{HostPattern, PathMatch, Policy, RouteId, Rule};
+
+    fn route(ingress: &str, backend: &str) -> Arc<Route> {
+        Arc::new(Route {
+            id: RouteId { namespace: "ns".into(), ingress: ingress.into(), host: "a.test".into(), path: "/".into() },
+            policy: Arc::new(Policy::default()),
+            action: Action::Forward(Arc::new(Backend {
+                name: backend.into(),
+                namespace: "ns".into(),
+                service: backend.into(),
+                port: "80".into(),
+                protocol: Protocol::Http,
+                server_name: String::new(),
+                endpoints: vec![],
+            })),
+        })
+    }
+
+    fn snapshot(generation: u64, routes: &[&Arc<Route>]) -> Snapshot {
+        let rule = |(at, route): (usize, &&Arc<Route>)| Rule {
+            host: HostPattern::Exact(format!("{at}.test")),
+            path: PathMatch::Prefix("/".into()),
+            route: Arc::clone(route),
+        };
+        Snapshot { generation, table: RoutingTable::build(routes.iter().enumerate().map(rule).collect::<Vec<_>>()), ..Snapshot::default() }
+    }
+
+    fn kept(runtime: &Runtime) -> (usize, usize, usize) {
+        let kept = runtime.kept.lock().unwrap();
+        (kept.series.len(), kept.backends.len(), runtime.shards.iter().map(|shard| shard.load().len()).sum())
+    }
+
+    #[test]
+    fn state_outlives_its_route_while_another_route_needs_it_and_then_ends() {
+        let runtime = Runtime::new(Metrics::new(&prometheus::Registry::new()).unwrap());
+        let (one, two) = (route("one", "web"), route("two", "api"));
+        let (before, _) = (runtime.of(&one), runtime.of(&two));
+        assert!(Arc::ptr_eq(&before, &runtime.of(&one)));
+        assert_eq!(kept(&runtime), (2, 2, 2));
+
+        // The same route of another configuration: another value with the same counters and backend.
+        let again = route("one", "web");
+        let after = runtime.of(&again);
+        assert!(Arc::ptr_eq(&before.series, &after.series));
+        assert!(Arc::ptr_eq(before.backend.as_ref().unwrap(), after.backend.as_ref().unwrap()));
+
+        drop(one);
+        drop(two);
+        runtime.prune(&snapshot(1, &[&again]));
+        assert_eq!(kept(&runtime), (1, 1, 1));
+        drop(again);
+        runtime.prune(&snapshot(2, &[]));
+        assert_eq!(kept(&runtime), (0, 0, 0));
+    }
+
+    #[test]
+    fn each_generation_is_pruned_once_and_older_ones_never() {
+        let runtime = Runtime::new(Metrics::new(&prometheus::Registry::new()).unwrap());
+        assert_eq!([0, 1, 1, 3, 2, 3, 4].map(|generation| runtime.is_new(generation)), [false, true, false, true, false, false, true]);
+    }
+}

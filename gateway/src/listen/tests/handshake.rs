@@ -63,7 +63,7 @@ async fn filters_see_the_connection_over_http1_and_http2() {
     let mut plain = TcpStream::connect(gateway.http()).await.unwrap();
     let seen = get(&mut plain, "/connection").await;
     let (peer, local) = (plain.local_addr().unwrap(), gateway.http());
-    assert!(seen.ends_with(&format!("Some(ConnInfo {{ peer: {peer}, local: {local}, tls: None }})")), "{seen}");
+    assert!(seen.contains(&format!("Some(ConnInfo {{ peer: {peer}, local: {local}, tls: None,")), "{seen}");
 
     let mut tls = connect_with(&client(&["http/1.1"], &[&TLS12]), gateway.https(), "B.test").await.unwrap();
     let seen = get(&mut tls, "/connection").await;

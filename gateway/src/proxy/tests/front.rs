@@ -20,7 +20,7 @@ use pingora_proxy::http_proxy;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::listen::{ConnInfo, TlsInfo};
+use crate::listen::{ConnInfo, TlsInfo, UnderWay};
 use crate::proxy::App;
 use crate::table::{HostPattern, PathMatch, Route, Rule};
 use crate::{Options, RoutingTable, Snapshot};
@@ -45,7 +45,7 @@ impl Stream {
     fn new(io: TcpStream, port: Port) -> Self {
         use std::os::fd::AsRawFd as _;
         let tls = (port != Port::Http).then(|| TlsInfo { server_name: Some("a.test".into()), version: "TLSv1.3", cipher: "none" });
-        let connection = ConnInfo { peer: "192.0.2.7:4711".parse().unwrap(), local: io.local_addr().unwrap(), tls };
+        let connection = ConnInfo { peer: "192.0.2.7:4711".parse().unwrap(), local: io.local_addr().unwrap(), tls, under_way: UnderWay::default() };
         Self {
             port,
             socket: Arc::new(SocketDigest::from_raw_fd(io.as_raw_fd())),

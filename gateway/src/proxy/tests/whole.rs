@@ -234,14 +234,16 @@ async fn a_frame_sent_together_with_the_upgrade_is_not_lost() {
 
 #[tokio::test]
 async fn an_idle_tunnel_outlives_the_body_timeout() {
-    let upstream = tunnel().await;
-    let gateway = Running::start(snapshot(plain(&upstream)), Limits { body: SHORT, ..Limits::default() });
+    let (upstream, other) = (tunnel().await, Upstream::echo().await);
+    let rule = |path: &str, to: &Upstream| Rule { host: HostPattern::Any, path: PathMatch::Prefix(path.into()), route: Arc::new(plain(to)) };
+    let gateway = Running::start(of(vec![rule("/ws", &upstream), rule("/other", &other)]), Limits { body: SHORT, ..Limits::default() });
     let mut client = gateway.http().await;
     client.send(UPGRADE).await;
     assert_eq!(client.head().await.0, 101);
+    // Others live and die of the limit meanwhile.
     for _ in 0..3 {
         let mut stalled = gateway.http().await;
-        stalled.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\n").await;
+        stalled.send("POST /other HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\n").await;
         stalled.rest().await;
     }
     client.send("still here").await;
@@ -286,6 +288,36 @@ async fn pipelined_requests_are_answered_in_order() {
     }
 }
 
+#[tokio::test]
+async fn a_pipelined_request_may_take_longer_than_a_connection_may_be_idle() {
+    let release = Arc::new(tokio::sync::Semaphore::new(0));
+    let theirs = Arc::clone(&release);
+    let upstream = Upstream::raw(move |mut tcp| {
+        let release = Arc::clone(&theirs);
+        async move {
+            while let Some((head, _)) = read_head(&mut tcp).await {
+                if head.starts_with("get /slow") {
+                    release.acquire().await.unwrap().forget();
+                }
+                let _ = tcp.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+            }
+        }
+    })
+    .await;
+    let gateway = Running::start(snapshot(plain(&upstream)), Limits { idle: SHORT, ..Limits::default() });
+    let mut client = gateway.http().await;
+    client.send("GET /fast HTTP/1.1\r\nHost: a.test\r\n\r\nGET /slow HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+    assert_eq!(client.response(false).await.text(), "ok");
+    // Others live and die of the limit meanwhile.
+    for _ in 0..3 {
+        let mut idle = gateway.http().await;
+        idle.send("GET /fast HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+        idle.rest().await;
+    }
+    release.add_permits(1);
+    assert_eq!(client.response(false).await.text(), "ok");
+}
+
 /// Answers 200 and remembers the request lines and bodies that it saw.
 async fn witness() -> (Upstream, Arc<Mutex<String>>) {
     let seen = Arc::new(Mutex::new(String::new()));
@@ -319,6 +351,7 @@ async fn requests_that_could_be_read_in_two_ways_are_refused() {
         ("GET http://b.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n", 400),
         ("GET http://u@a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\nHost: a.test\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: a.test\r\nX\0: y\r\n\r\n", 400),
         ("CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n", 405),
     ] {
