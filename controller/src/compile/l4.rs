@@ -109,7 +109,12 @@ fn source_ranges(stored: &Stored<Service>, findings: &mut Findings) -> Option<Ve
         (None, None) => return None,
     };
     Some(cidrs(&text).unwrap_or_else(|part| {
-        findings.error(stored, field, reason, format!("{part:?} is neither an address nor a CIDR; write for instance 192.0.2.0/24; nobody passes until it is mended"));
+        findings.error(
+            stored,
+            field,
+            reason,
+            format!("{part:?} is neither an address nor a CIDR; write for instance 192.0.2.0/24; nobody passes until it is mended"),
+        );
         Vec::new()
     }))
 }

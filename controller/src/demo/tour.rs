@@ -61,7 +61,7 @@ fn steps(
     }
     steps.push((
         "TCP and UDP on the Service's address (the app sends back what it gets):",
-        "echo hello | nc -N 127.0.10.0 5432; echo hello | nc -u -w1 127.0.10.0 9125".into(),
+        "echo hello | nc -N 127.0.10.1 5432; echo hello | nc -u -w1 127.0.10.1 9125".into(),
     ));
     steps.push(("What a tenant is told about mistakes:", format!("vrata check {}", examples.display())));
     steps.push(("Which object decides, and why:", format!("vrata explain https://hello.{ZONE}/login")));

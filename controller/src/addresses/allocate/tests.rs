@@ -42,7 +42,13 @@ fn what_is_held_stays_although_an_older_service_waits() {
     world.claim("b/young", asks().born(9));
     assert_eq!(world.step(), ["b/young 192.0.2.0 p"]);
     world.claim("a/old", asks().born(1));
-    assert_eq!(world.step(), ["a/old: the pool \"p\" has no free IPv4 address; share one with metallb.io/allow-shared-ip, free one, or ask the platform's operators", "b/young 192.0.2.0 p"]);
+    assert_eq!(
+        world.step(),
+        [
+            "a/old: the pool \"p\" has no free IPv4 address; share one with metallb.io/allow-shared-ip, free one, or ask the platform's operators",
+            "b/young 192.0.2.0 p"
+        ]
+    );
 }
 
 #[test]
@@ -211,7 +217,14 @@ fn preferred_dual_stack_takes_one_address_where_both_cannot_be_had() {
     world.claim("a/3", asks().families(Families::RequireDual(Family::V4)));
     assert_eq!(world.step(), ["a/1 192.0.2.0 four", "a/2 fd00:: six", "a/3: any pool has no IPv4 and IPv6 addresses"]);
     world.set_pools(&[pool("six", &["fd00::/127"], true), pool("four", &["192.0.2.0/32", "fd01::/127"], true)]);
-    assert_eq!(world.step(), ["a/1 192.0.2.0,fd01:: four", "a/2 fd00:: six", "a/3: the pool \"four\" has no free IPv4 address; share one with metallb.io/allow-shared-ip, free one, or ask the platform's operators"]);
+    assert_eq!(
+        world.step(),
+        [
+            "a/1 192.0.2.0,fd01:: four",
+            "a/2 fd00:: six",
+            "a/3: the pool \"four\" has no free IPv4 address; share one with metallb.io/allow-shared-ip, free one, or ask the platform's operators"
+        ]
+    );
 }
 
 #[test]
@@ -283,7 +296,11 @@ fn the_last_address_there_is_can_be_given_once() {
     world.claim("a/1", six.clone());
     world.claim("a/2", six);
     world.claim("a/3", asks());
-    let expected = ["a/1 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff p", "a/2: the pool \"p\" has no free IPv6 address; share one with metallb.io/allow-shared-ip, free one, or ask the platform's operators", "a/3 255.255.255.255 p"];
+    let expected = [
+        "a/1 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff p",
+        "a/2: the pool \"p\" has no free IPv6 address; share one with metallb.io/allow-shared-ip, free one, or ask the platform's operators",
+        "a/3 255.255.255.255 p",
+    ];
     assert_eq!(world.step(), expected);
 }
 
