@@ -23,14 +23,14 @@ pub enum AssembleError {
         /// The zone.
         zone: String,
         /// Why not.
-        source: ZoneError,
+        source: Box<ZoneError>,
     },
     /// Its serial cannot be kept.
     #[error(transparent)]
     Serial(#[from] EffectsError),
     /// The zones cannot stand together.
     #[error(transparent)]
-    Zones(#[from] ZoneError),
+    Zones(Box<ZoneError>),
 }
 
 /// The gateway's snapshot. Takes the table and the challenges out of `compiled`.
@@ -65,7 +65,7 @@ impl Zones {
         }
         self.built = built;
         let set = ZoneSet::new(self.built.iter().map(|(_, zone)| zone.clone()).collect()).unwrap_or_else(|error| {
-            errors.push(error.into());
+            errors.push(AssembleError::Zones(Box::new(error)));
             ZoneSet::default()
         });
         (set, errors)
@@ -77,7 +77,7 @@ fn build(content: &ZoneContent, changed: bool, effects: &mut Effects, unix_secon
     let name = content.origin.to_lowercase().to_string().trim_end_matches('.').to_owned();
     let at = |serial| {
         Zone::build(content.origin.clone(), &content.soa, serial, &content.records, EmptyNonTerminals::InheritWildcard)
-            .map_err(|source| AssembleError::Zone { zone: name.clone(), source })
+            .map_err(|source| AssembleError::Zone { zone: name.clone(), source: Box::new(source) })
     };
     let zone = at(effects.likely_serial(&name, changed, unix_seconds))?;
     let serial = effects.serial(&name, zone.content_hash(), unix_seconds)?;

@@ -128,8 +128,7 @@ impl Admin {
             // Both a timeout and the end of the publisher are answered with what there is.
             let _ = tokio::time::timeout(timeout, published.wait_for(|p| p.generation > after)).await;
         }
-        let current = published.borrow().clone();
-        current
+        published.borrow().clone()
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {

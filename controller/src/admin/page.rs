@@ -234,8 +234,8 @@ mod tests {
             reason: Reason::NotParsed,
             message: "<script>alert(1)</script>".into(),
         };
-        let mut published = Published::default();
-        published.view = std::sync::Arc::new(crate::status::View { problems: vec![problem], ..Default::default() });
+        let view = std::sync::Arc::new(crate::status::View { problems: vec![problem], ..Default::default() });
+        let published = Published { view, ..Published::default() };
         let page = render(&published.status());
         assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;") && !page.contains("<script"), "{page}");
         assert!(page.contains("1 error<") && page.contains("NotParsed"), "{page}");
