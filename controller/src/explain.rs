@@ -68,36 +68,37 @@ pub fn explain(view: &View, target: &Target) -> String {
     text
 }
 
-/// Writing to a String cannot fail.
-macro_rules! line {
-    ($text:expr, $($format:tt)*) => { let _ = writeln!($text, $($format)*); };
+/// Adds a line.
+fn line(text: &mut String, added: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "{added}");
 }
 
 fn url(text: &mut String, view: &View, host: &str, path: &str) {
-    line!(text, "https://{host}{path}");
+    line(text, format_args!("https://{host}{path}"));
     let table = &view.snapshot.table;
     if let Err(refusal) = gateway::table::path::check(path) {
-        line!(text, "  answered here with 400: {refusal}");
+        line(text, format_args!("  answered here with 400: {refusal}"));
         return;
     }
     match table.select(host, path) {
         Selection::Route(rule) => chosen(text, view, rule),
         Selection::UnknownHost => {
-            line!(text, "  answered here with 404: no Ingress serves this host");
+            line(text, format_args!("  answered here with 404: no Ingress serves this host"));
         }
         Selection::NoPath(pattern) => {
-            line!(text, "  answered here with 404: the host is served ({}), and none of its paths matches", pattern_text(pattern));
+            line(text, format_args!("  answered here with 404: the host is served ({}), and none of its paths matches", pattern_text(pattern)));
         }
         Selection::Ambiguous { written, decoded } => {
-            line!(text, "  answered here with 400: the path reads differently once decoded, and would reach another route");
+            line(text, format_args!("  answered here with 400: the path reads differently once decoded, and would reach another route"));
             for (how, rule) in [("as written", written), ("decoded", decoded)] {
-                line!(text, "  {how}: {}", rule.map_or_else(|| "no route".into(), rule_text));
+                line(text, format_args!("  {how}: {}", rule.map_or_else(|| "no route".into(), rule_text)));
             }
         }
     }
     if let Some(report) = host_report(view, host) {
-        line!(text, "  host held by namespace {} (first claimed by {})", report.namespace, report.owner);
-        line!(text, "  certificate: {}", tls_text(&report.tls));
+        line(text, format_args!("  host held by namespace {} (first claimed by {})", report.namespace, report.owner));
+        line(text, format_args!("  certificate: {}", tls_text(&report.tls)));
     }
     claims(text, view, host);
     dns_name(text, view, host);
@@ -105,19 +106,19 @@ fn url(text: &mut String, view: &View, host: &str, path: &str) {
 
 fn chosen(text: &mut String, view: &View, rule: &Rule) {
     let route = &rule.route;
-    line!(text, "  decided by Ingress {}/{}: {}", route.id.namespace, route.id.ingress, rule_text(rule));
+    line(text, format_args!("  decided by Ingress {}/{}: {}", route.id.namespace, route.id.ingress, rule_text(rule)));
     match &route.action {
         Action::Forward(backend) => {
-            line!(text, "  goes to Service {}/{} port {} ({:?})", backend.namespace, backend.service, backend.port, backend.protocol);
+            line(text, format_args!("  goes to Service {}/{} port {} ({:?})", backend.namespace, backend.service, backend.port, backend.protocol));
             if backend.endpoints.is_empty() {
-                line!(text, "  answered here with 503: the Service has no ready endpoint");
+                line(text, format_args!("  answered here with 503: the Service has no ready endpoint"));
             }
             for endpoint in &backend.endpoints {
-                line!(text, "    endpoint {endpoint:?}");
+                line(text, format_args!("    endpoint {endpoint:?}"));
             }
         }
         Action::Fail { status, reason } => {
-            line!(text, "  answered here with {status}: {reason}");
+            line(text, format_args!("  answered here with {status}: {reason}"));
         }
     }
     let concerns = |problem: &&Problem| {
@@ -127,7 +128,7 @@ fn chosen(text: &mut String, view: &View, rule: &Rule) {
             .is_some_and(|o| o.kind == "Ingress" && o.namespace.as_deref() == Some(&route.id.namespace) && o.name == route.id.ingress)
     };
     for problem in view.problems.iter().filter(concerns) {
-        line!(text, "  {:?}: {}: {}", problem.severity, problem.field, problem.message);
+        line(text, format_args!("  {:?}: {}: {}", problem.severity, problem.field, problem.message));
     }
 }
 
@@ -167,22 +168,22 @@ fn host_report<'a>(view: &'a View, host: &str) -> Option<&'a HostReport> {
 
 fn routes(text: &mut String, view: &View, host: &str) {
     if let Some(report) = host_report(view, host) {
-        line!(text, "  host {} held by namespace {} (first claimed by {})", report.host, report.namespace, report.owner);
-        line!(text, "  certificate: {}", tls_text(&report.tls));
+        line(text, format_args!("  host {} held by namespace {} (first claimed by {})", report.host, report.namespace, report.owner));
+        line(text, format_args!("  certificate: {}", tls_text(&report.tls)));
         for route in &report.routes {
             let to = route.refused.as_ref().map_or_else(|| route.backend.clone(), |why| format!("refused: {why}"));
-            line!(text, "  {} {} → {to} ({}, {} endpoints)", route.path_type, route.path, route.ingress, route.endpoints);
+            line(text, format_args!("  {} {} → {to} ({}, {} endpoints)", route.path_type, route.path, route.ingress, route.endpoints));
         }
     }
     claims(text, view, host);
     for service in view.report.services.iter().filter(|service| service.hostnames.iter().any(|name| name == host)) {
-        line!(text, "  name of Service {}/{}", service.namespace, service.name);
+        line(text, format_args!("  name of Service {}/{}", service.namespace, service.name));
     }
 }
 
 fn claims(text: &mut String, view: &View, host: &str) {
     for claim in view.report.refused.iter().filter(|claim| claim.host == host) {
-        line!(text, "  refused to {}: {}", claim.object, claim.message);
+        line(text, format_args!("  refused to {}: {}", claim.object, claim.message));
     }
 }
 
@@ -190,19 +191,19 @@ fn dns_name(text: &mut String, view: &View, name: &str) {
     let Ok(mut owner) = name.parse::<dns::Name>() else { return };
     owner.set_fqdn(true);
     let Some(zone) = view.zones.find(&owner) else {
-        line!(text, "DNS: {name} is outside the zones that are served here; queries for it are refused");
+        line(text, format_args!("DNS: {name} is outside the zones that are served here; queries for it are refused"));
         return;
     };
-    line!(text, "DNS: zone {} serial {}", zone.origin(), zone.serial());
+    line(text, format_args!("DNS: zone {} serial {}", zone.origin(), zone.serial()));
     for record_type in [RecordType::A, RecordType::AAAA] {
         let explanation = zone.lookup_explained(&owner, record_type);
-        line!(text, "  {record_type}:");
+        line(text, format_args!("  {record_type}:"));
         for step in &explanation.steps {
-            line!(text, "    {}", step_text(step));
+            line(text, format_args!("    {}", step_text(step)));
         }
         for set in &explanation.records {
             for value in &set.data {
-                line!(text, "    {} {} {value}", set.owner, set.ttl);
+                line(text, format_args!("    {} {} {value}", set.owner, set.ttl));
             }
         }
     }
@@ -225,9 +226,9 @@ fn step_text(step: &Step) -> String {
 fn ip_address(text: &mut String, view: &View, address: IpAddr) {
     let mut holders = view.report.services.iter().filter(|service| service.addresses.contains(&address)).peekable();
     if view.public_addresses.contains(&address) {
-        line!(text, "{address}: a public address of the gateway; HTTP and HTTPS of all Ingress hosts");
+        line(text, format_args!("{address}: a public address of the gateway; HTTP and HTTPS of all Ingress hosts"));
     } else if holders.peek().is_none() {
-        line!(text, "{address}: nobody holds it");
+        line(text, format_args!("{address}: nobody holds it"));
     }
     for service in holders {
         held(text, address, service);
@@ -235,12 +236,12 @@ fn ip_address(text: &mut String, view: &View, address: IpAddr) {
 }
 
 fn held(text: &mut String, address: IpAddr, service: &ServiceReport) {
-    line!(text, "{address}: held by Service {}/{}", service.namespace, service.name);
+    line(text, format_args!("{address}: held by Service {}/{}", service.namespace, service.name));
     for port in &service.ports {
-        line!(text, "  {}/{} → {} ready endpoints", port.port, port.protocol, port.endpoints);
+        line(text, format_args!("  {}/{} → {} ready endpoints", port.port, port.protocol, port.endpoints));
     }
     for name in &service.hostnames {
-        line!(text, "  DNS name {name}");
+        line(text, format_args!("  DNS name {name}"));
     }
 }
 

@@ -1,17 +1,19 @@
 //! Golden cases: manifests in, everything that is decided out. `VRATA_BLESS=1` rewrites the expectations; read the difference before committing it.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use controller::compile::{Compiled, Facts, Settings, compile};
 use controller::config::{Config, Pool, Zone};
-use controller::objects::Objects;
+use controller::objects::{Certificate, ObjectKey, Objects};
 use controller::problem::Problem;
 use controller::source;
-use gateway::table::{Action, HostPattern, PathMatch};
+use gateway::table::{Action, HostPattern, PathMatch, RouteId};
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::networking::v1::Ingress;
 
 fn cases() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
@@ -167,28 +169,96 @@ fn feeding_the_result_back_changes_nothing() {
     }
 }
 
-/// Removing an Ingress leaves every rule of every host that it does not name as it was.
+/// What an object named: hosts and, for Services and Certificates, what is its own.
+#[derive(Default)]
+struct Named {
+    hosts: Vec<String>,
+    service: Option<String>,
+    secret: Option<String>,
+    /// Ingresses with a backend that it is.
+    ingresses: BTreeSet<ObjectKey>,
+}
+
+impl Named {
+    fn of_ingress(ingress: &Ingress) -> Self {
+        let spec = ingress.spec.as_ref().unwrap();
+        let rules = spec.rules.iter().flatten().map(|rule| rule.host.clone().unwrap_or_default());
+        let tls = spec.tls.iter().flatten().flat_map(|tls| tls.hosts.clone().unwrap_or_default());
+        Self { hosts: rules.chain(tls).map(|host| host.to_lowercase()).collect(), ..Self::default() }
+    }
+
+    fn of_service(objects: &Objects, key: &ObjectKey, service: &Service) -> Self {
+        let mention = format!("name: {:?}", key.name);
+        let mentions =
+            objects.ingresses.iter().filter(|(at, ingress)| at.namespace == key.namespace && format!("{:?}", ingress.object.spec).contains(&mention));
+        let ingresses = mentions.map(|(at, _)| at.clone()).collect();
+        let annotations = service.metadata.annotations.iter().flatten();
+        let hosts = annotations.filter(|(name, _)| name.ends_with("/hostname")).flat_map(|(_, value)| value.split(','));
+        Self { hosts: hosts.map(|host| host.trim().to_lowercase()).collect(), service: Some(key.to_string()), secret: None, ingresses }
+    }
+
+    fn of_certificate(key: &ObjectKey, certificate: &Certificate) -> Self {
+        let spec = &certificate.spec;
+        Self { hosts: spec.dns_names.clone(), secret: Some(format!("{}/{}", key.namespace, spec.secret_name)), ..Self::default() }
+    }
+
+    fn concerns(&self, host: &str) -> bool {
+        let wildcards = self.hosts.iter().filter_map(|name| name.strip_prefix("*."));
+        host.is_empty() || self.hosts.iter().any(|name| name == host) || wildcards.into_iter().any(|base| host.ends_with(base))
+    }
+
+    /// All that it did not name, as text.
+    fn rest(&self, compiled: &Compiled, had: &BTreeSet<String>) -> String {
+        let is_its_backend = |id: &RouteId| self.ingresses.contains(&ObjectKey::new(&id.namespace, &id.ingress));
+        let ids = compiled.rules.iter().map(|rule| (&rule.route.id, rule));
+        let rules = ids.filter(|(id, _)| !self.concerns(&id.host) && !id.namespace.is_empty() && !is_its_backend(id));
+        let records = compiled.zones.iter().flat_map(|zone| &zone.records);
+        let records = records.filter(|set| !self.concerns(set.owner.to_ascii().trim_end_matches('.')));
+        let wanted = compiled.wanted.certificates.iter();
+        let wanted = wanted
+            .filter(|(secret, wanted)| self.secret.as_deref() != Some(&secret.to_string()) && !wanted.names.iter().any(|name| self.concerns(name)));
+        // Who had no address may have one now.
+        let listeners = compiled
+            .l4
+            .listeners
+            .iter()
+            .filter(|(_, listener)| self.service.as_deref() != Some(&listener.service) && had.contains(&listener.service));
+        format!(
+            "{:#?}{:#?}{:#?}{:#?}",
+            rules.collect::<Vec<_>>(),
+            records.collect::<Vec<_>>(),
+            wanted.collect::<Vec<_>>(),
+            listeners.collect::<Vec<_>>()
+        )
+    }
+}
+
+/// Removing an object leaves rules, records, certificates and listeners that it does not name as they were.
 #[test]
-fn removing_an_ingress_changes_only_what_it_named() {
+fn removing_an_object_changes_only_what_it_named() {
     for case in cases() {
         let (objects, settings, facts) = (objects(&case), settings(&case), facts());
         let all = compile(&objects, &settings, &facts);
+        let facts = Facts { allocations: all.allocations.clone(), ..facts };
+        let had: BTreeSet<String> = all.allocations.services.keys().map(ToString::to_string).collect();
+        let check = |rest: &Objects, named: &Named, key: &ObjectKey| {
+            let without = compile(rest, &settings, &facts);
+            assert_eq!(named.rest(&all, &had), named.rest(&without, &had), "{} without {key}", case.display());
+        };
         for (key, removed) in &objects.ingresses {
             let mut rest = objects.clone();
             rest.ingresses.remove(key);
-            let without = compile(&rest, &settings, &facts);
-            let spec = removed.object.spec.as_ref().unwrap();
-            let named: Vec<String> = spec.rules.iter().flatten().map(|rule| rule.host.clone().unwrap_or_default().to_lowercase()).collect();
-            let tls: Vec<String> = spec.tls.iter().flatten().flat_map(|tls| tls.hosts.iter().flatten()).map(|host| host.to_lowercase()).collect();
-            let concerns = |host: &str| {
-                let wildcards = named.iter().chain(&tls).filter_map(|name| name.strip_prefix("*."));
-                host.is_empty() || named.iter().chain(&tls).any(|name| name == host) || wildcards.into_iter().any(|base| host.ends_with(base))
-            };
-            let untouched = |compiled: &Compiled| {
-                let rules = compiled.rules.iter().filter(|rule| !concerns(&rule.route.id.host) && !rule.route.id.namespace.is_empty());
-                rules.cloned().collect::<Vec<_>>()
-            };
-            assert_eq!(untouched(&all), untouched(&without), "{} without {key}", case.display());
+            check(&rest, &Named::of_ingress(&removed.object), key);
+        }
+        for (key, removed) in &objects.services {
+            let mut rest = objects.clone();
+            rest.services.remove(key);
+            check(&rest, &Named::of_service(&objects, key, &removed.object), key);
+        }
+        for (key, removed) in &objects.certificates {
+            let mut rest = objects.clone();
+            rest.certificates.remove(key);
+            check(&rest, &Named::of_certificate(key, &removed.object), key);
         }
     }
 }

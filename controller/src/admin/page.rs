@@ -1,8 +1,11 @@
 //! The status page: rendered here, no script, no external asset, readable on a phone and in the dark. Pure.
 
+use std::collections::HashMap;
+
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::compile::{CertificateReport, CertificateStatus, ServiceReport, TlsReport, TlsStatus};
+use crate::ownership::CATCH_ALL;
 use crate::problem::{Problem, Severity};
 use crate::status::{HostStatus, RouteStatus, Status, ZoneStatus};
 
@@ -19,11 +22,11 @@ const STYLE: &str = "
 body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:0 auto;padding:1rem;overflow-wrap:anywhere}
 h1{font-size:1.4rem;margin:.2rem 0}h2{font-size:1.1rem;margin:1.8rem 0 .4rem}p{margin:.2rem 0}
 .note{opacity:.75}.bad{color:var(--bad)}.warn{color:var(--warn)}.good{color:var(--good)}
-article{border-left:4px solid;padding:.3rem .8rem;margin:.5rem 0;background:#8881}
-table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.35rem .6rem;border-bottom:1px solid var(--line)}
+article p+p{color:CanvasText}article{border-left:4px solid;padding:.3rem .8rem;margin:.5rem 0;background:#8881}
+table{border-collapse:collapse;width:100%;overflow-wrap:break-word}th{white-space:nowrap}th,td{text-align:left;vertical-align:top;padding:.35rem .6rem;border-bottom:1px solid var(--line)}
 code{font-size:.9em}
 @media(max-width:44rem){thead{display:none}tr{display:block;padding:.5rem 0;border-bottom:1px solid var(--line)}
-td{display:grid;grid-template-columns:6.5rem 1fr;border:0;padding:.1rem 0}td::before{content:attr(data-l);opacity:.7}}";
+td{overflow-wrap:anywhere;display:grid;grid-template-columns:6.5rem 1fr;border:0;padding:.1rem 0}td::before{content:attr(data-l);opacity:.7}}";
 
 /// Renders the page.
 pub(super) fn render(status: &Status<'_>) -> String {
@@ -56,11 +59,16 @@ fn heading(status: &Status<'_>) -> Markup {
         h1 { "Vrata" }
         p {
             @if status.ready { span.good { "Serving" } } @else { span.warn { "Not ready" } }
-            ", generation " (status.generation) ": " (status.hosts.len()) " hosts, " (status.certificates.len()) " certificates, "
-            (status.addresses.len()) " LoadBalancer Services, "
-            @if errors == 0 { span.good { "no errors" } } @else { span.bad { (errors) " errors" } }
+            ": " (count(status.hosts.len(), "host")) ", " (count(status.certificates.len(), "certificate")) ", "
+            (count(status.addresses.len(), "LoadBalancer Service")) ", "
+            @if errors == 0 { span.good { "no errors" } } @else { span.bad { (count(errors, "error")) } }
+            span.note { " (generation " (status.generation) ")" }
         }
     }
+}
+
+fn count(n: usize, word: &str) -> String {
+    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
 }
 
 fn problems(problems: &[Problem]) -> Markup {
@@ -94,14 +102,13 @@ fn more(rows: usize) -> Markup {
     html! { @if rows > MOST_ROWS { p.note { "and " (rows - MOST_ROWS) " more in the JSON" } } }
 }
 
-fn table(columns: &[&str], rows: Vec<Vec<Markup>>) -> Markup {
-    let total = rows.len();
+fn table(columns: &[&str], rows: Vec<Vec<Markup>>, total: usize) -> Markup {
     html! {
         @if rows.is_empty() { p.note { "None." } } @else {
             table {
                 thead { tr { @for column in columns { th { (column) } } } }
                 tbody {
-                    @for row in rows.into_iter().take(MOST_ROWS) {
+                    @for row in rows {
                         tr { @for (column, cell) in columns.iter().zip(row) { td data-l=(column) { span { (cell) } } } }
                     }
                 }
@@ -112,16 +119,40 @@ fn table(columns: &[&str], rows: Vec<Vec<Markup>>) -> Markup {
 }
 
 fn hosts(hosts: &[HostStatus<'_>], routes: &[RouteStatus<'_>]) -> Markup {
-    let rows = hosts.iter().take(MOST_ROWS + 1).map(|host| {
+    let mut by_host: HashMap<&str, Vec<&RouteStatus<'_>>> = HashMap::new();
+    for route in routes {
+        by_host.entry(route.host).or_default().push(route);
+    }
+    let rows = hosts.iter().take(MOST_ROWS).map(|host| {
+        let routes = by_host.remove(host.host).unwrap_or_default();
+        let elsewhere = routes.is_empty() && host.owner.kind != "Ingress";
         vec![
-            html! { code { (host.host) } },
+            html! { @if host.host == CATCH_ALL { "any other host" } @else { code { (host.host) } } },
             html! { (host.namespace) },
-            tls(host.tls),
-            host.dns.map_or_else(|| html! { span.note { "outside our zones" } }, |dns| html! { (dns.records.join(", ")) }),
-            html! { @for route in routes.iter().filter(|route| route.host == host.host) { (self::route(route)) br; } },
+            // The gateway does not serve what leads to a Service's own address.
+            if elsewhere {
+                html! { span.note { "–" } }
+            } else {
+                tls(host.tls)
+            },
+            dns(host),
+            if elsewhere {
+                html! { span.note { (host.owner.kind) " " (host.owner.name) } }
+            } else {
+                html! { @for route in &routes { (self::route(route)) br; } }
+            },
         ]
     });
-    html! { h2 { "Hosts" } (table(&["Host", "Namespace", "HTTPS", "DNS", "Routes"], rows.collect())) }
+    html! { h2 { "Hosts" } (table(&["Host", "Namespace", "HTTPS", "DNS", "Leads to"], rows.collect(), hosts.len())) }
+}
+
+fn dns(host: &HostStatus<'_>) -> Markup {
+    match host.dns {
+        Some(dns) if dns.records.is_empty() => html! { span.note { "no record" } },
+        Some(dns) => html! { (dns.records.join(", ")) },
+        None if host.host == CATCH_ALL => html! { span.note { "–" } },
+        None => html! { span.note { "outside our zones" } },
+    }
 }
 
 fn route(route: &RouteStatus<'_>) -> Markup {
@@ -150,7 +181,7 @@ fn day(time: jiff::Timestamp) -> String {
 }
 
 fn certificates(certificates: &[CertificateReport]) -> Markup {
-    let rows = certificates.iter().map(|certificate| {
+    let rows = certificates.iter().take(MOST_ROWS).map(|certificate| {
         let (class, text) = match certificate.status {
             CertificateStatus::Ready => ("good", "ready"),
             CertificateStatus::RenewalFailing => ("warn", "renewal failing"),
@@ -166,11 +197,11 @@ fn certificates(certificates: &[CertificateReport]) -> Markup {
             html! { @if let Some(next) = certificate.next_attempt { (day(next)) } },
         ]
     });
-    html! { h2 { "Certificates" } (table(&["Secret", "Names", "Issuer", "State", "Expires", "Next attempt"], rows.collect())) }
+    html! { h2 { "Certificates" } (table(&["Secret", "Names", "Issuer", "State", "Expires", "Next attempt"], rows.collect(), certificates.len())) }
 }
 
 fn addresses(services: &[ServiceReport]) -> Markup {
-    let rows = services.iter().map(|service| {
+    let rows = services.iter().take(MOST_ROWS).map(|service| {
         let addresses: Vec<_> = service.addresses.iter().map(ToString::to_string).collect();
         vec![
             html! { (service.namespace) "/" (service.name) },
@@ -179,12 +210,12 @@ fn addresses(services: &[ServiceReport]) -> Markup {
             html! { (service.hostnames.join(", ")) },
         ]
     });
-    html! { h2 { "Addresses" } (table(&["Service", "Addresses", "Ports (endpoints)", "DNS names"], rows.collect())) }
+    html! { h2 { "Addresses" } (table(&["Service", "Addresses", "Ports (endpoints)", "DNS names"], rows.collect(), services.len())) }
 }
 
 fn zones(zones: &[ZoneStatus]) -> Markup {
     let rows = zones.iter().map(|zone| vec![html! { (zone.name) }, html! { (zone.serial) }, html! { (zone.record_sets) }]);
-    html! { h2 { "Zones" } (table(&["Zone", "Serial", "Record sets"], rows.collect())) }
+    html! { h2 { "Zones" } (table(&["Zone", "Serial", "Record sets"], rows.collect(), zones.len())) }
 }
 
 #[cfg(test)]
@@ -203,10 +234,10 @@ mod tests {
             reason: Reason::NotParsed,
             message: "<script>alert(1)</script>".into(),
         };
-        let published =
-            Published { view: std::sync::Arc::new(crate::status::View { problems: vec![problem], ..Default::default() }), ..Published::default() };
+        let view = std::sync::Arc::new(crate::status::View { problems: vec![problem], ..Default::default() });
+        let published = Published { view, ..Published::default() };
         let page = render(&published.status());
         assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;") && !page.contains("<script"), "{page}");
-        assert!(page.contains("1 errors") && page.contains("NotParsed"), "{page}");
+        assert!(page.contains("1 error<") && page.contains("NotParsed"), "{page}");
     }
 }

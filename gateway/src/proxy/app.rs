@@ -238,7 +238,7 @@ impl ProxyHttp for App {
         }
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         let now = Instant::now();
         ctx.body_bytes = 0;
         let Some((route, state)) = &ctx.route else { return Err(Error::new(ErrorType::HTTPStatus(503))) };
@@ -248,7 +248,8 @@ impl ProxyHttp for App {
             return Err(Error::new(ErrorType::HTTPStatus(503)));
         };
         let address = self.address(backend, endpoint).await;
-        let peer = address.map(|address| Box::new(peer::peer_for(backend, &route.policy, backend_state.group_key, address)));
+        let peer_for = if session.is_upgrade_req() { peer::tunnel_peer_for } else { peer::peer_for };
+        let peer = address.map(|address| Box::new(peer_for(backend, &route.policy, backend_state.group_key, address)));
         ctx.current = Some(Current { endpoint, address: peer.as_ref().ok().and_then(|peer| peer._address.as_inet().copied()), started: now });
         peer
     }

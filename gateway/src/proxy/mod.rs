@@ -22,6 +22,7 @@ mod respond;
 mod retry;
 mod runtime;
 mod sources;
+mod tunnel;
 mod verified;
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! How an endpoint is connected to: the one place that makes a Pingora peer, so no peer lacks a pool key, a server name, a timeout or a stream limit.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pingora_core::upstreams::peer::HttpPeer;
 
+use super::tunnel::TunnelConnector;
 use crate::table::{Backend, Policy};
 
 /// Requests in flight on one HTTP/2 connection to an endpoint; Pingora's default is one.
@@ -33,6 +35,14 @@ pub(super) fn peer_for(backend: &Backend, policy: &Policy, group_key: u64, addre
     } else {
         options.set_http_version(1, 1);
     }
+    peer
+}
+
+/// The same for a request that asks for an upgrade; see [`super::tunnel`].
+pub(super) fn tunnel_peer_for(backend: &Backend, policy: &Policy, group_key: u64, address: SocketAddr) -> HttpPeer {
+    // Pooled connections are not of the kind that a tunnel needs: it has a group of its own, which nothing ever joins.
+    let mut peer = peer_for(backend, policy, !group_key, address);
+    peer.options.custom_l4 = Some(Arc::new(TunnelConnector { timeout: policy.connect_timeout }));
     peer
 }
 
