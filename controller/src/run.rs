@@ -112,6 +112,7 @@ pub struct Started {
     config: Config,
     settings: Settings,
     effects: Effects,
+    state: StateDir,
     store: acme::Store,
     source: Source,
     registry: Registry,
@@ -157,12 +158,12 @@ impl Started {
         let serves_dns = config.role.serves_dns();
         let dns = serves_dns.then(|| dns::Server::bind(&config.dns.listen, zones.clone(), &registry)).transpose()?;
         let store = acme::Store::open(state.path())?;
-        let effects = Effects::open(state)?;
+        let effects = Effects::open(state.clone())?;
         let source = match &config.source.kubernetes {
             Some(cluster) => Source::Cluster(cluster.clone()),
             None => Source::Manifests(source::watch(&config.source.manifests)?),
         };
-        Ok(Self { config, settings, effects, store, source, registry, gateway, dns, snapshots, zones })
+        Ok(Self { config, settings, effects, state, store, source, registry, gateway, dns, snapshots, zones })
     }
 
     /// Serves until SIGTERM or SIGINT, then drains. `ready` is called once the first snapshot is served.
@@ -176,7 +177,7 @@ impl Started {
         let addresses = self.addresses(admin.local_address()?);
         let (stop_last, admin_task) = spawned(|stop| admin.run(stop));
         // Nobody is answered before it is known what to answer.
-        let Some(reading) = read(self.source, &self.registry).await? else { return Ok(()) };
+        let Some(reading) = read(self.source, &self.settings, self.state, &self.registry).await? else { return Ok(()) };
         let (wanted, wants) = watch::channel(Arc::<acme::WantedSet>::default());
         let (l4, l4_tables) = watch::channel(Arc::<gateway::l4::L4Table>::default());
         let forwarder = Arc::new(gateway::l4::Forwarder::new(&self.registry)?);
@@ -230,14 +231,14 @@ impl Started {
 }
 
 /// Waits for the first read; `None` when a stop is asked for before.
-async fn read(source: Source, registry: &Registry) -> Result<Option<Reading>, RunError> {
+async fn read(source: Source, settings: &Settings, state: StateDir, registry: &Registry) -> Result<Option<Reading>, RunError> {
     let cluster = match source {
         Source::Manifests(watched) => return Ok(Some(Reading::Manifests(watched))),
         Source::Cluster(cluster) => cluster,
     };
     let client = kubernetes::connect(&cluster).await?;
     tokio::select! {
-        watched = kubernetes::watch(client, registry) => Ok(Some(Reading::Cluster(watched?))),
+        watched = kubernetes::watch(client, settings.clone(), state, registry) => Ok(Some(Reading::Cluster(watched?))),
         () = asked_to_stop()? => Ok(None),
     }
 }

@@ -43,6 +43,8 @@ pub struct View {
     pub report: Report,
     /// What is wrong, worst first.
     pub problems: Vec<Problem>,
+    /// Whether the objects are those that an earlier run read last.
+    pub stale: bool,
     /// Objects of kinds that were passed over.
     pub ignored: BTreeMap<String, usize>,
     /// Addresses under which clients reach the gateway.
@@ -59,6 +61,8 @@ pub struct Status<'a> {
     pub generation: u64,
     /// Whether requests should be sent here.
     pub ready: bool,
+    /// Whether what is served is what an earlier run read last, because the cluster cannot be asked.
+    pub stale: bool,
     /// What is wrong, worst first.
     pub problems: &'a [Problem],
     /// Hosts that are served.
@@ -144,6 +148,7 @@ impl Published {
             version: env!("CARGO_PKG_VERSION"),
             generation: self.generation,
             ready: self.unready().is_none(),
+            stale: view.stale,
             problems: &view.problems,
             hosts: view.hosts().collect(),
             routes: view.routes().collect(),

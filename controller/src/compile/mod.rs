@@ -15,6 +15,7 @@ mod findings;
 mod ingresses;
 mod issuers;
 mod l4;
+mod named;
 mod names;
 mod parsed;
 mod report;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 pub use annotations::documentation as annotations_page;
+pub use named::named_secrets;
 pub use parsed::ParsedCertificates;
 pub use report::{
     CertificateReport, CertificateStatus, DnsReport, HostReport, RefusedClaim, Report, RouteReport, ServicePortReport, ServiceReport, TlsReport,

@@ -28,6 +28,8 @@ pub struct Settings {
     pub cluster_resource_namespace: String,
     /// Pools of addresses for Services.
     pub pools: PoolRanges,
+    /// Namespace of the program's own objects, where there is a cluster.
+    pub own_namespace: Option<String>,
     /// Whether endpoints may be loopback addresses: only where the objects come from the administrator's own directory.
     pub loopback_endpoints: bool,
 }
@@ -129,6 +131,7 @@ impl Settings {
             default_issuer: config.certificates.default_issuer.clone(),
             cluster_resource_namespace: config.certificates.cluster_resource_namespace.clone(),
             pools: PoolRanges::parse(&config.addresses.pools)?,
+            own_namespace: config.source.kubernetes.as_ref().map(|cluster| cluster.namespace.clone()),
             loopback_endpoints: !config.source.manifests.is_empty(),
         })
     }
