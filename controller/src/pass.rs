@@ -29,8 +29,8 @@ pub struct Outlets {
     pub l4: watch::Sender<Arc<gateway::l4::L4Table>>,
     /// What is told.
     pub published: watch::Sender<Arc<Published>>,
-    /// What is written to the cluster; nobody listens where there is none.
-    pub cluster: watch::Sender<Arc<cluster::Pass>>,
+    /// What is written to the cluster. Only who listens all the time hears of the last pass; where there is no cluster nobody does.
+    pub cluster: watch::Sender<Option<Arc<cluster::Pass>>>,
 }
 
 /// What a pass starts from.
@@ -106,7 +106,7 @@ impl Passes {
         let view = self.publish(view);
         if self.outlets.cluster.receiver_count() > 0 {
             let pass = cluster::Pass { read: inputs.read.clone(), view, allocations: compiled.allocations, public: compiled.public };
-            self.outlets.cluster.send_replace(Arc::new(pass));
+            self.outlets.cluster.send_replace(Some(Arc::new(pass)));
         }
     }
 

@@ -12,16 +12,33 @@
 //! - No object gets a finalizer: all of this can be made again from the objects alone.
 //!
 //! # For who wires it
-//! Once a process: [`Writer::new`]; the receiver of [`Writer::conflicts`] is one of the inputs of a pass ([`crate::pass::Inputs::conflicts`]).
-//! Each time the lease is won: `writer.lead(passes, may_write, stop).await`, where `passes` is a receiver of [`crate::pass::Outlets::cluster`],
-//! `may_write` is asked before every request (the lease's own clock; `false` once it may have run out) and `stop` is cancelled when the lease is lost or given
-//! up. It returns once nothing is under way any more.
+//! Once a process: [`Writer::new`] and a receiver of [`crate::pass::Outlets::cluster`] that is kept all the time; the receiver of [`Writer::conflicts`] is one of
+//! the inputs of a pass ([`crate::pass::Inputs::conflicts`]). Each time the lease is won: `writer.lead(passes.clone(), may_write, stop).await`, where `may_write`
+//! is asked before every request (`false` once the lease may have run out) and `stop` is cancelled when the lease is lost or given up. It returns once
+//! nothing is under way any more. [`crate::effects::Effects::in_cluster`] and [`crate::compile::Settings::serves_held_only`] belong to it.
 
+mod certificates;
+mod events;
+mod ingresses;
+mod memory;
+mod metrics;
+mod pace;
 mod pass;
+mod plan;
+mod promise;
+mod request;
+mod services;
+mod subject;
+mod told;
 mod write;
+mod writer;
 
+pub use memory::Memory;
+pub use metrics::Metrics;
 pub use pass::{Pass, Settings};
+pub use plan::{Plan, plan};
 pub use write::{EventWrite, Outcome, Regarding, StatusKind, StatusWrite, Target, Write};
+pub use writer::{MayWrite, Writer};
 
 /// Name under which fields are owned (`metadata.managedFields[].manager`).
 pub const FIELD_MANAGER: &str = "vrata";

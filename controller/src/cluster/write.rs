@@ -102,9 +102,11 @@ impl StatusWrite {
 /// An Event (events.k8s.io/v1) that is created under a name made of what it says; one that is there is told of once more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventWrite {
+    /// What makes it the same Event: a hash of its object, reason and note.
+    pub id: u64,
     /// Its namespace.
     pub namespace: String,
-    /// Its name.
+    /// Its name, which ends with `id`.
     pub name: String,
     /// The object it is about.
     pub regarding: Regarding,

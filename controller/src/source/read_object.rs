@@ -11,7 +11,7 @@ use super::object::{Identity, Kind, Object};
 use super::strict::{self, Misfit, UnknownKey};
 use super::validate;
 use crate::field;
-use crate::objects::{Age, Certificate, CertificateSpec, IssuerSpec, ObjectKey, Stored};
+use crate::objects::{Age, Certificate, CertificateSpec, IssuerSpec, Meta, ObjectKey, Stored};
 use crate::problem::{Origin, Reason};
 
 /// What a value turned out to be.
@@ -123,8 +123,9 @@ impl Frame<'_> {
             }
             Kind::Certificate => {
                 let spec = self.read(spec, "spec", found, |spec: &mut CertificateSpec, found| validate::certificate(spec, found))?;
-                let Stored { reference, object, origin, age } = Arc::unwrap_or_clone(spec);
-                Object::Certificate(Arc::new(Stored { reference, object: Certificate { spec: object }, origin, age }))
+                let Stored { reference, object, origin, age, meta } = Arc::unwrap_or_clone(spec);
+                let status = value.get("status").cloned().unwrap_or_default();
+                Object::Certificate(Arc::new(Stored { reference, object: Certificate { spec: object, status }, origin, age, meta }))
             }
         })
     }
@@ -156,7 +157,13 @@ impl Frame<'_> {
     fn stored<T>(&self, object: T) -> Stored<T> {
         let created = self.meta.creation_timestamp.as_ref().map(|time| time.0.as_second());
         let age = Age { created, origin: Some(self.origin.clone()), name: self.identity.key.to_string() };
-        Stored { reference: self.identity.reference(), object, origin: Some(self.origin.clone()), age }
+        let meta = Meta {
+            uid: self.meta.uid.clone().unwrap_or_default(),
+            resource_version: self.meta.resource_version.clone().unwrap_or_default(),
+            generation: self.meta.generation,
+            labels: self.meta.labels.clone().unwrap_or_default(),
+        };
+        Stored { reference: self.identity.reference(), object, origin: Some(self.origin.clone()), age, meta }
     }
 }
 
