@@ -83,7 +83,10 @@
 {{- end -}}
 {{- if include "vrata.servesAdmission" . -}}
 {{- $every := ternary "::" "0.0.0.0" (has "IPv6" $controller.ipFamilies) -}}
-{{- $_ := set $config "admission" (dict "listen" (include "vrata.socketAddress" (list $every $ports.admission))) -}}
+{{- $service := printf "%s-admission.%s.svc" $name .Release.Namespace -}}
+{{- $_ := set $config "admission" (dict
+      "listen" (include "vrata.socketAddress" (list $every $ports.admission))
+      "names" (list $service (printf "%s.cluster.local" $service))) -}}
 {{- end -}}
 {{- toYaml (mustMergeOverwrite $config (deepCopy .Values.config)) -}}
 {{- end -}}
