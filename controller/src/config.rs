@@ -75,6 +75,24 @@ pub struct Source {
     /// Directories of manifests, or files.
     #[serde(with = "one_or_many")]
     pub manifests: Vec<PathBuf>,
+    /// A Kubernetes cluster, instead of manifests.
+    pub kubernetes: Option<Kubernetes>,
+}
+
+/// A Kubernetes cluster as the source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Kubernetes {
+    /// How to reach it; without it the service account of the pod, or what kubectl would use.
+    pub kubeconfig: Option<PathBuf>,
+    /// Namespace of the program's own objects.
+    pub namespace: String,
+}
+
+impl Default for Kubernetes {
+    fn default() -> Self {
+        Self { kubeconfig: None, namespace: "vrata-system".into() }
+    }
 }
 
 /// The data plane for HTTP and TLS.

@@ -38,7 +38,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, with its API version and name.
-    const ALL: [(Self, &'static str, &'static str); 11] = [
+    pub(super) const ALL: [(Self, &'static str, &'static str); 11] = [
         (Self::Ingress, "networking.k8s.io/v1", "Ingress"),
         (Self::IngressClass, "networking.k8s.io/v1", "IngressClass"),
         (Self::Service, "v1", "Service"),
