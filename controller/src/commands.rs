@@ -135,7 +135,7 @@ fn offline(paths: &[PathBuf], file: Option<&PathBuf>) -> anyhow::Result<(View, V
         report: compiled.report,
         problems: problems.clone(),
         ignored: read.objects.others,
-        public_addresses: config.gateway.public_addresses,
+        public_addresses: compiled.public.addresses,
     };
     Ok((view, problems))
 }

@@ -194,7 +194,7 @@ impl Started {
         let gateway_task = tokio::spawn(serve_gateway(self.gateway, stop.clone()));
         let l4_task = self.config.role.serves_gateway().then(|| tokio::spawn(forward(forwarder.clone(), l4_tables)));
 
-        let outlets = Outlets { gateway: self.snapshots, dns: self.zones, wanted, l4, published };
+        let outlets = Outlets { gateway: self.snapshots, dns: self.zones, wanted, l4, published, cluster: watch::Sender::default() };
         let passes = Passes::new(self.settings, self.effects, Metrics::new(&self.registry)?, outlets);
         let changes = Changes { reads: reading.reads(), held, unbound: forwarder.failures() };
         let passes = serve(passes, changes, || ready(&addresses)).await?;
@@ -284,6 +284,7 @@ impl Changes {
             read: self.reads.borrow_and_update().clone(),
             held: self.held.borrow_and_update().clone(),
             unbound: self.unbound.borrow_and_update().clone(),
+            conflicts: Vec::new(),
         }
     }
 

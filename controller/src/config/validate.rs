@@ -112,6 +112,11 @@ fn gateway(config: &Config, found: &mut Vec<Finding>) {
     if gateway.max_connections == 0 {
         found.push(Finding::new("gateway.maxConnections", "0 would serve nobody; expected at least 1"));
     }
+    if let Some(service) = &gateway.publish_service
+        && !service.split_once('/').is_some_and(|(namespace, name)| [namespace, name].into_iter().all(crate::source::is_subdomain))
+    {
+        found.push(Finding::new("gateway.publishService", format!("{service:?} is not namespace/name")));
+    }
     let mut seen = BTreeSet::new();
     for (index, address) in gateway.public_addresses.iter().enumerate() {
         let key = format!("gateway.publicAddresses[{index}]");

@@ -78,7 +78,7 @@ impl Candidate {
     }
 
     fn grant(&self, elector: &Elector, now: Moment) {
-        let led = *self.grants.changes.borrow();
+        let led = self.grants.leads();
         let until = elector.leads_until(now);
         self.grants.grant(until);
         match (led, until.is_some()) {
