@@ -1,11 +1,13 @@
-//! What is written, in one place: held addresses, zone serials, and what Kubernetes would hold in `.status`. A second pass with the same values writes
-//! nothing.
+//! What is written to the state directory, in one place: held addresses, zone serials, and what Kubernetes would hold in `.status`. A second pass with the
+//! same values writes nothing. In Kubernetes addresses and statuses are in the cluster, where `cluster/` writes them; here is read what it holds.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::addresses::Allocations;
+use crate::addresses::{Allocations, PoolRanges, held_allocations};
+use crate::objects::Objects;
 use crate::state::{Durability, StateDir, StateError};
 
 const ALLOCATIONS: &str = "ledger/addresses.json";
@@ -14,6 +16,7 @@ const ALLOCATIONS: &str = "ledger/addresses.json";
 #[derive(Debug)]
 pub struct Effects {
     state: StateDir,
+    in_cluster: bool,
     allocations: Allocations,
     serials: BTreeMap<String, ZoneSerial>,
     statuses: BTreeMap<String, Vec<u8>>,
@@ -60,7 +63,15 @@ impl Effects {
         for file in state.list("status")? {
             statuses.insert(file.clone(), state.read(&file)?.unwrap_or_default());
         }
-        Ok(Self { state, allocations, serials, statuses })
+        Ok(Self { state, in_cluster: false, allocations, serials, statuses })
+    }
+
+    /// The same for objects of a cluster, whose status keeps what this would: nothing is written below `status/`, and no allocation.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn in_cluster(state: StateDir) -> Result<Self, EffectsError> {
+        Ok(Self { in_cluster: true, ..Self::open(state)? })
     }
 
     /// The state directory.
@@ -71,16 +82,16 @@ impl Effects {
 
     /// Addresses that are held.
     #[must_use]
-    pub const fn allocations(&self) -> &Allocations {
-        &self.allocations
+    pub fn held(&self, objects: &Objects, pools: &PoolRanges) -> Cow<'_, Allocations> {
+        if self.in_cluster { Cow::Owned(held_allocations(objects, pools)) } else { Cow::Borrowed(&self.allocations) }
     }
 
-    /// Makes an allocation real; nothing may serve it before.
+    /// Makes an allocation real; nothing may serve it before. In a cluster it stays a proposal, and what is compiled serves only what is held.
     ///
     /// # Errors
     /// When it cannot be written; the old one then holds.
     pub fn allocate(&mut self, allocations: &Allocations) -> Result<(), EffectsError> {
-        if *allocations != self.allocations {
+        if !self.in_cluster && *allocations != self.allocations {
             self.state.write(ALLOCATIONS, &json(allocations), Durability::Synced)?;
             self.allocations = allocations.clone();
         }
@@ -121,6 +132,9 @@ impl Effects {
     /// # Errors
     /// The first file that cannot be written or removed; the others are still brought up to date.
     pub fn publish(&mut self, wanted: BTreeMap<String, Vec<u8>>) -> Result<(), EffectsError> {
+        if self.in_cluster {
+            return Ok(());
+        }
         let mut first = Ok(());
         let gone: BTreeSet<String> = self.statuses.keys().filter(|file| !wanted.contains_key(*file)).cloned().collect();
         for file in gone {

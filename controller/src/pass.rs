@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::assemble::{self, Zones};
+use crate::cluster;
 use crate::compile::{Compiled, Facts, ParsedCertificates, Settings, ZoneContent, compile};
 use crate::effects::Effects;
 use crate::metrics::Metrics;
@@ -28,6 +29,8 @@ pub struct Outlets {
     pub l4: watch::Sender<Arc<gateway::l4::L4Table>>,
     /// What is told.
     pub published: watch::Sender<Arc<Published>>,
+    /// What is written to the cluster. Only who listens all the time hears of the last pass; where there is no cluster nobody does.
+    pub cluster: watch::Sender<Option<Arc<cluster::Pass>>>,
 }
 
 /// What a pass starts from.
@@ -39,6 +42,8 @@ pub struct Inputs {
     pub held: Arc<acme::Held>,
     /// Listeners that could not be bound.
     pub unbound: Vec<gateway::l4::BindFailure>,
+    /// Statuses that other controllers write.
+    pub conflicts: Vec<Problem>,
 }
 
 /// Runs passes.
@@ -63,8 +68,8 @@ impl Passes {
     /// Compiles and delivers. Blocking: it compiles and writes files.
     pub fn run(&mut self, inputs: &Inputs, now: SystemTime) {
         self.generation += 1;
-        let facts =
-            Facts { held: inputs.held.clone(), allocations: self.effects.allocations().clone(), parsed: std::mem::take(&mut self.parsed), now };
+        let allocations = self.effects.held(&inputs.read.objects, &self.settings.pools).into_owned();
+        let facts = Facts { held: inputs.held.clone(), allocations, parsed: std::mem::take(&mut self.parsed), now };
         let started = Instant::now();
         let mut compiled = compile(&inputs.read.objects, &self.settings, &facts);
         self.metrics.compiled(started.elapsed());
@@ -84,6 +89,7 @@ impl Passes {
         let mut problems = inputs.read.problems.clone();
         problems.append(&mut compiled.problems);
         problems.extend(inputs.unbound.iter().map(unbound));
+        problems.extend_from_slice(&inputs.conflicts);
         problems.sort();
         problems.dedup();
         self.metrics.problems(&problems);
@@ -95,9 +101,13 @@ impl Passes {
             report: compiled.report,
             problems,
             ignored: inputs.read.objects.others.clone(),
-            public_addresses: self.settings.public_addresses.clone(),
+            public_addresses: compiled.public.addresses.clone(),
         };
-        self.publish(view);
+        let view = self.publish(view);
+        if self.outlets.cluster.receiver_count() > 0 {
+            let pass = cluster::Pass { read: inputs.read.clone(), view, allocations: compiled.allocations, public: compiled.public };
+            self.outlets.cluster.send_replace(Some(Arc::new(pass)));
+        }
     }
 
     /// Says that a stop was asked for.
@@ -133,13 +143,14 @@ impl Passes {
         self.outlets.dns.store(Arc::new(zones));
     }
 
-    fn publish(&mut self, view: View) {
+    fn publish(&mut self, view: View) -> Arc<View> {
         let view = Arc::new(view);
         let published = Published { generation: self.generation, phase: Phase::Serving, view: view.clone() };
         self.outlets.published.send_replace(Arc::new(published));
         if let Err(error) = self.effects.publish(object_status::files(&view)) {
             tracing::error!(%error, "statuses cannot be written");
         }
+        view
     }
 }
 

@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
 use crate::compile::{Settings, SettingsError};
-use crate::config::{AccessLog, Config, Role};
+use crate::config::{self, AccessLog, Config, Role};
 use crate::effects::{Effects, EffectsError};
 use crate::metrics::Metrics;
 use crate::pass::{Inputs, Outlets, Passes};
-use crate::source::{self, SourceError, Watched};
+use crate::source::{self, SourceError, kubernetes};
 use crate::state::{StateDir, StateError};
 use crate::status::Published;
 
@@ -51,6 +51,9 @@ pub enum RunError {
     /// The manifests cannot be read.
     #[error("manifests: {0}")]
     Source(#[from] SourceError),
+    /// The cluster cannot be asked.
+    #[error(transparent)]
+    Connect(#[from] kubernetes::ConnectError),
     /// A gateway's address cannot be bound.
     #[error("gateway: {0}")]
     Gateway(#[from] gateway::BindError),
@@ -81,13 +84,36 @@ pub struct Addresses {
     pub admin: SocketAddr,
 }
 
-/// A program whose sockets are bound and whose first read is done; [`Started::run`] serves.
+/// Where objects are read from.
+enum Source {
+    /// Manifests, whose first read is done.
+    Manifests(source::Watched),
+    /// A cluster, which nobody has asked yet.
+    Cluster(config::Kubernetes),
+}
+
+/// What is read, as long as this is kept.
+enum Reading {
+    Manifests(source::Watched),
+    Cluster(kubernetes::Watched),
+}
+
+impl Reading {
+    fn reads(&self) -> watch::Receiver<Arc<source::Read>> {
+        match self {
+            Self::Manifests(watched) => watched.reads.clone(),
+            Self::Cluster(watched) => watched.reads.clone(),
+        }
+    }
+}
+
+/// A program whose sockets are bound and whose manifests are read; [`Started::run`] serves.
 pub struct Started {
     config: Config,
     settings: Settings,
     effects: Effects,
     store: acme::Store,
-    watched: Watched,
+    source: Source,
     registry: Registry,
     gateway: Option<gateway::Gateway>,
     dns: Option<dns::Server>,
@@ -132,8 +158,11 @@ impl Started {
         let dns = serves_dns.then(|| dns::Server::bind(&config.dns.listen, zones.clone(), &registry)).transpose()?;
         let store = acme::Store::open(state.path())?;
         let effects = Effects::open(state)?;
-        let watched = source::watch(&config.source.manifests)?;
-        Ok(Self { config, settings, effects, store, watched, registry, gateway, dns, snapshots, zones })
+        let source = match &config.source.kubernetes {
+            Some(cluster) => Source::Cluster(cluster.clone()),
+            None => Source::Manifests(source::watch(&config.source.manifests)?),
+        };
+        Ok(Self { config, settings, effects, store, source, registry, gateway, dns, snapshots, zones })
     }
 
     /// Serves until SIGTERM or SIGINT, then drains. `ready` is called once the first snapshot is served.
@@ -145,6 +174,9 @@ impl Started {
         let listen = self.config.admin.listen;
         let admin = Admin::bind(listen, told, self.registry.clone()).await.map_err(|e| RunError::Admin(listen, e))?;
         let addresses = self.addresses(admin.local_address()?);
+        let (stop_last, admin_task) = spawned(|stop| admin.run(stop));
+        // Nobody is answered before it is known what to answer.
+        let Some(reading) = read(self.source, &self.registry).await? else { return Ok(()) };
         let (wanted, wants) = watch::channel(Arc::<acme::WantedSet>::default());
         let (l4, l4_tables) = watch::channel(Arc::<gateway::l4::L4Table>::default());
         let forwarder = Arc::new(gateway::l4::Forwarder::new(&self.registry)?);
@@ -158,14 +190,13 @@ impl Started {
         };
 
         let stop = CancellationToken::new();
-        let (stop_last, admin_task) = spawned(|stop| admin.run(stop));
         let (stop_dns, dns_task) = spawned(|stop| serve_dns(self.dns, stop));
         let gateway_task = tokio::spawn(serve_gateway(self.gateway, stop.clone()));
         let l4_task = self.config.role.serves_gateway().then(|| tokio::spawn(forward(forwarder.clone(), l4_tables)));
 
-        let outlets = Outlets { gateway: self.snapshots, dns: self.zones, wanted, l4, published };
+        let outlets = Outlets { gateway: self.snapshots, dns: self.zones, wanted, l4, published, cluster: watch::Sender::default() };
         let passes = Passes::new(self.settings, self.effects, Metrics::new(&self.registry)?, outlets);
-        let changes = Changes { reads: self.watched.reads.clone(), held, unbound: forwarder.failures() };
+        let changes = Changes { reads: reading.reads(), held, unbound: forwarder.failures() };
         let passes = serve(passes, changes, || ready(&addresses)).await?;
 
         tracing::info!("draining");
@@ -195,6 +226,19 @@ impl Started {
         let gateway = self.gateway.as_ref().map(gateway::Gateway::local_addresses).unwrap_or_default();
         let dns = self.dns.as_ref().map(|dns| dns.local_addresses().to_vec()).unwrap_or_default();
         Addresses { http: gateway.http, https: gateway.https, dns, admin }
+    }
+}
+
+/// Waits for the first read; `None` when a stop is asked for before.
+async fn read(source: Source, registry: &Registry) -> Result<Option<Reading>, RunError> {
+    let cluster = match source {
+        Source::Manifests(watched) => return Ok(Some(Reading::Manifests(watched))),
+        Source::Cluster(cluster) => cluster,
+    };
+    let client = kubernetes::connect(&cluster).await?;
+    tokio::select! {
+        watched = kubernetes::watch(client, registry) => Ok(Some(Reading::Cluster(watched?))),
+        () = asked_to_stop()? => Ok(None),
     }
 }
 
@@ -240,6 +284,7 @@ impl Changes {
             read: self.reads.borrow_and_update().clone(),
             held: self.held.borrow_and_update().clone(),
             unbound: self.unbound.borrow_and_update().clone(),
+            conflicts: Vec::new(),
         }
     }
 

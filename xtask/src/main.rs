@@ -2,6 +2,7 @@
 //! runs the program on loopback, `bench` measures it beside its peers, `manifests` renders the chart. What a step does stands in `steps/`; nothing here is part of the product.
 
 mod command;
+mod kubelab;
 mod machine;
 mod packages;
 mod repository;
@@ -45,6 +46,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Build and run the Kubernetes cluster for tests: `up -dir DIR`, `exec -dir DIR COMMAND…`, `kubectl …`
+    Kubelab {
+        /// For kubelab
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Measure vrata beside its peers and write loadtest/RESULTS.md
     Bench {
         /// For `loadtest run`, such as `--only http`; then the tables are shown and not written
@@ -80,6 +87,10 @@ fn run(task: Task) -> Result<ExitCode> {
             machine::prepare(packages::BUILD, &[])?;
             repository.cargo(["build", "--workspace", "--bin", "vrata"]).run()?;
             Ok(repository.program("vrata").args(["demo"]).args(args).replace())
+        }
+        Task::Kubelab { args } => {
+            machine::prepare(&[], &[Tool::Kubelab])?;
+            Ok(repository.run(Tool::Kubelab.path(&tools::cache()?)?).args(args).replace())
         }
         Task::Bench { args } => {
             machine::prepare(packages::BENCH, &[Tool::Pebble])?;

@@ -27,6 +27,8 @@ pub(crate) const TEST: &[Package] = &[
     package("curl", "curl"),
     package("netcat-openbsd", "nc"),
     package("chromium", "chromium"),
+    package("iproute2", "ip"),
+    package("util-linux", "setpriv"),
 ];
 
 /// To check the units of `deploy/`.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::command::Program;
+use crate::kubelab;
 
 /// A pinned tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,15 +16,18 @@ pub(crate) enum Tool {
     CargoDeny,
     /// Renders the chart.
     Helm,
+    /// The Kubernetes cluster for tests.
+    Kubelab,
 }
 
 impl Tool {
     /// Name and version, which is the name of its directory too.
-    pub(crate) const fn directory(self) -> &'static str {
+    pub(crate) fn directory(self) -> Result<String> {
         match self {
-            Self::Pebble => "pebble-2.10.1",
-            Self::CargoDeny => "cargo-deny-0.20.2",
-            Self::Helm => "helm-4.3.1",
+            Self::Pebble => Ok("pebble-2.10.1".to_owned()),
+            Self::CargoDeny => Ok("cargo-deny-0.20.2".to_owned()),
+            Self::Helm => Ok("helm-4.3.1".to_owned()),
+            Self::Kubelab => kubelab::directory(),
         }
     }
 
@@ -33,26 +37,31 @@ impl Tool {
             Self::Pebble => "pebble",
             Self::CargoDeny => "bin/cargo-deny",
             Self::Helm => "helm",
+            Self::Kubelab => "kubelab",
         }
     }
 
     /// Its path, whether it is there or not.
-    pub(crate) fn path(self, cache: &Path) -> PathBuf {
-        cache.join(self.directory()).join(self.program())
+    ///
+    /// # Errors
+    /// When its sources cannot be read.
+    pub(crate) fn path(self, cache: &Path) -> Result<PathBuf> {
+        Ok(cache.join(self.directory()?).join(self.program()))
     }
 
     /// Builds it unless it is there.
     pub(crate) fn ensure(self, cache: &Path) -> Result<()> {
-        if self.path(cache).exists() {
+        if self.path(cache)?.exists() {
             return Ok(());
         }
-        let directory = cache.join(self.directory());
+        let directory = cache.join(self.directory()?);
         std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
-        println!("{} is not in {}: building it once", self.directory(), cache.display());
+        println!("{} is not in {}: building it once", self.directory()?, cache.display());
         match self {
             Self::Pebble => go_install("Pebble", "github.com/letsencrypt/pebble/v2/cmd/pebble@v2.10.1", &directory)?,
             Self::CargoDeny => build_cargo_deny(&directory)?,
             Self::Helm => go_install("Helm", "helm.sh/helm/v4/cmd/helm@v4.3.1", &directory)?,
+            Self::Kubelab => kubelab::build(&directory)?,
         }
         Ok(())
     }
@@ -98,8 +107,8 @@ mod tests {
         assert_eq!(cache_of(None, home.clone()).unwrap(), Path::new("/home/me/.cache/vrata-tools"));
         assert_eq!(cache_of(Some("/tools".into()), home).unwrap(), Path::new("/tools"));
         assert!(cache_of(None, None).is_err());
-        assert_eq!(Tool::CargoDeny.path(Path::new("/tools")), Path::new("/tools/cargo-deny-0.20.2/bin/cargo-deny"));
-        assert_eq!(Tool::Helm.path(Path::new("/tools")), Path::new("/tools/helm-4.3.1/helm"));
-        assert_eq!(Tool::Pebble.path(Path::new("/tools")), Path::new("/tools/pebble-2.10.1/pebble"));
+        assert_eq!(Tool::CargoDeny.path(Path::new("/tools")).unwrap(), Path::new("/tools/cargo-deny-0.20.2/bin/cargo-deny"));
+        assert_eq!(Tool::Pebble.path(Path::new("/tools")).unwrap(), Path::new("/tools/pebble-2.10.1/pebble"));
+        assert_eq!(Tool::Helm.path(Path::new("/tools")).unwrap(), Path::new("/tools/helm-4.3.1/helm"));
     }
 }

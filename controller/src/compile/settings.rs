@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use dns::{Name, RecordSet, Soa};
 
 use crate::addresses::{PoolError, PoolRanges};
-use crate::config::{Config, Zone};
+use crate::config::{Config, Traffic, Zone};
+use crate::objects::ObjectKey;
 
 use super::names::{absolute, host_name, wildcard_base};
 
@@ -16,6 +17,8 @@ use super::names::{absolute, host_name, wildcard_base};
 pub struct Settings {
     /// Addresses under which clients reach the gateway.
     pub public_addresses: Vec<IpAddr>,
+    /// Service whose status has the public addresses instead, as soon as it has any.
+    pub publish_service: Option<ObjectKey>,
     /// Zones that are served.
     pub zones: Vec<ZoneSettings>,
     /// Which Ingresses are ours.
@@ -28,6 +31,10 @@ pub struct Settings {
     pub cluster_resource_namespace: String,
     /// Pools of addresses for Services.
     pub pools: PoolRanges,
+    /// Who carries the traffic of allocated addresses.
+    pub traffic: Traffic,
+    /// Whether an address is served only once it is held: where an allocation is a proposal that is written first.
+    pub serves_held_only: bool,
     /// Whether endpoints may be loopback addresses: only where the objects come from the administrator's own directory.
     pub loopback_endpoints: bool,
 }
@@ -119,6 +126,12 @@ impl Settings {
         }
         Ok(Self {
             public_addresses: config.gateway.public_addresses.clone(),
+            publish_service: config
+                .gateway
+                .publish_service
+                .as_deref()
+                .and_then(|service| service.split_once('/'))
+                .map(|(namespace, name)| ObjectKey::new(namespace, name)),
             zones,
             class: ClassRules {
                 ingress_class: config.gateway.ingress_class.clone(),
@@ -129,6 +142,8 @@ impl Settings {
             default_issuer: config.certificates.default_issuer.clone(),
             cluster_resource_namespace: config.certificates.cluster_resource_namespace.clone(),
             pools: PoolRanges::parse(&config.addresses.pools)?,
+            traffic: config.addresses.traffic,
+            serves_held_only: false,
             loopback_endpoints: !config.source.manifests.is_empty(),
         })
     }

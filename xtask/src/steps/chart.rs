@@ -63,7 +63,7 @@ pub(crate) fn write_manifests(repository: &Repository) -> Result<()> {
 }
 
 fn helm(repository: &Repository) -> Result<Program> {
-    Ok(repository.run(Tool::Helm.path(&tools::cache()?)))
+    Ok(repository.run(Tool::Helm.path(&tools::cache()?)?))
 }
 
 /// The names of the cases, in order.

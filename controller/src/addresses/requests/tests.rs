@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use crate::objects::Age;
+use crate::objects::{Age, Meta};
 use crate::problem::ObjectRef;
 
 use super::*;
@@ -14,7 +14,7 @@ fn read_for(class: Option<&str>, annotations: &Value, mut spec: Value) -> Option
     let object: Service = serde_json::from_value(json!({"metadata": {"annotations": annotations}, "spec": spec})).unwrap();
     let reference = ObjectRef { kind: "Service".into(), namespace: Some("team".into()), name: "app".into() };
     let age = Age { created: Some(1), origin: None, name: "team/app".into() };
-    claim_of(&Stored { reference, object, origin: None, age }, class)
+    claim_of(&Stored { reference, object, origin: None, age, meta: Meta::default() }, class)
 }
 
 fn read(annotations: Value, spec: Value) -> Reading {
