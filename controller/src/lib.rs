@@ -17,6 +17,7 @@ pub mod demo;
 pub mod effects;
 pub mod explain;
 mod field;
+pub mod lease;
 pub mod metrics;
 pub mod object_status;
 pub mod objects;

@@ -1,5 +1,5 @@
 //! `cargo xtask`: everything that is done with this repository, each by one command that sets a fresh machine up by itself. `test` runs every check, `demo`
-//! runs the program on loopback, `bench` measures it beside its peers. What a step does stands in `steps/`; nothing here is part of the product.
+//! runs the program on loopback, `bench` measures it beside its peers, `manifests` renders the chart. What a step does stands in `steps/`; nothing here is part of the product.
 
 mod command;
 mod kubelab;
@@ -38,6 +38,8 @@ enum Task {
         #[arg(long)]
         list: bool,
     },
+    /// Write deploy/manifests/ anew from the chart
+    Manifests,
     /// Build vrata and run `vrata demo`
     Demo {
         /// For `vrata demo`
@@ -76,6 +78,11 @@ fn run(task: Task) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Task::Test { only, fuzz_seconds, list: false } => steps::test(&repository, &only, &Options { fuzz_seconds }),
+        Task::Manifests => {
+            machine::prepare(&[], &[Tool::Helm])?;
+            steps::chart::write_manifests(&repository)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Task::Demo { args } => {
             machine::prepare(packages::BUILD, &[])?;
             repository.cargo(["build", "--workspace", "--bin", "vrata"]).run()?;

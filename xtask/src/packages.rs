@@ -34,6 +34,9 @@ pub(crate) const TEST: &[Package] = &[
 /// To check the units of `deploy/`.
 pub(crate) const DEPLOY: &[Package] = &[COMPILER, package("systemd", "systemd-analyze")];
 
+/// To check the chart: the queries of its alerts and dashboard.
+pub(crate) const CHART: &[Package] = &[COMPILER, package("prometheus", "promtool")];
+
 /// To measure it: its peers, and what puts load on them.
 pub(crate) const BENCH: &[Package] = &[
     COMPILER,

@@ -14,6 +14,8 @@ pub(crate) enum Tool {
     Pebble,
     /// Checks dependencies.
     CargoDeny,
+    /// Renders the chart.
+    Helm,
     /// The Kubernetes cluster for tests.
     Kubelab,
 }
@@ -24,6 +26,7 @@ impl Tool {
         match self {
             Self::Pebble => Ok("pebble-2.10.1".to_owned()),
             Self::CargoDeny => Ok("cargo-deny-0.20.2".to_owned()),
+            Self::Helm => Ok("helm-4.3.1".to_owned()),
             Self::Kubelab => kubelab::directory(),
         }
     }
@@ -33,6 +36,7 @@ impl Tool {
         match self {
             Self::Pebble => "pebble",
             Self::CargoDeny => "bin/cargo-deny",
+            Self::Helm => "helm",
             Self::Kubelab => "kubelab",
         }
     }
@@ -54,19 +58,22 @@ impl Tool {
         std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
         println!("{} is not in {}: building it once", self.directory()?, cache.display());
         match self {
-            Self::Pebble => build_pebble(&directory)?,
+            Self::Pebble => go_install("Pebble", "github.com/letsencrypt/pebble/v2/cmd/pebble@v2.10.1", &directory)?,
             Self::CargoDeny => build_cargo_deny(&directory)?,
+            Self::Helm => go_install("Helm", "helm.sh/helm/v4/cmd/helm@v4.3.1", &directory)?,
             Self::Kubelab => kubelab::build(&directory)?,
         }
         Ok(())
     }
 }
 
-fn build_pebble(directory: &Path) -> Result<()> {
+/// Builds a program that is a Go module, leaving the machine to others as far as it can.
+fn go_install(name: &str, module: &str, directory: &Path) -> Result<()> {
     if !Program::new("go", directory).args(["version"]).succeeds() {
-        bail!("Pebble is built with Go 1.24 or newer, and there is no `go` in PATH: install it from https://go.dev/dl/");
+        bail!("{name} is built with Go 1.26 or newer, and there is no `go` in PATH: install it from https://go.dev/dl/");
     }
-    Program::new("go", directory).args(["install", "github.com/letsencrypt/pebble/v2/cmd/pebble@v2.10.1"]).env("GOBIN", directory).run()
+    let install = Program::new("nice", directory).args(["-n", "10", "go", "install", module]);
+    install.env("GOBIN", directory).env("GOFLAGS", "-p=1").env("CGO_ENABLED", "0").run()
 }
 
 fn build_cargo_deny(directory: &Path) -> Result<()> {
@@ -102,5 +109,6 @@ mod tests {
         assert!(cache_of(None, None).is_err());
         assert_eq!(Tool::CargoDeny.path(Path::new("/tools")).unwrap(), Path::new("/tools/cargo-deny-0.20.2/bin/cargo-deny"));
         assert_eq!(Tool::Pebble.path(Path::new("/tools")).unwrap(), Path::new("/tools/pebble-2.10.1/pebble"));
+        assert_eq!(Tool::Helm.path(Path::new("/tools")).unwrap(), Path::new("/tools/helm-4.3.1/helm"));
     }
 }
