@@ -136,7 +136,7 @@ fn offline(paths: &[PathBuf], file: Option<&PathBuf>) -> anyhow::Result<(View, V
         problems: problems.clone(),
         stale: false,
         ignored: read.objects.others,
-        public_addresses: config.gateway.public_addresses,
+        public_addresses: compiled.public.addresses,
     };
     Ok((view, problems))
 }

@@ -87,11 +87,13 @@ pub struct Kubernetes {
     pub kubeconfig: Option<PathBuf>,
     /// Namespace of the program's own objects.
     pub namespace: String,
+    /// Headless Service of the replicas in that namespace.
+    pub peers_service: String,
 }
 
 impl Default for Kubernetes {
     fn default() -> Self {
-        Self { kubeconfig: None, namespace: "vrata-system".into() }
+        Self { kubeconfig: None, namespace: "vrata-system".into(), peers_service: "vrata-peers".into() }
     }
 }
 
@@ -107,6 +109,8 @@ pub struct Gateway {
     pub https: Vec<SocketAddr>,
     /// Addresses under which clients reach this gateway; they are published in DNS and in status.
     pub public_addresses: Vec<IpAddr>,
+    /// Service (`namespace/name`) whose addresses and host names are the public ones instead, as soon as it has any.
+    pub publish_service: Option<String>,
     /// Port under which clients reach the HTTPS listener; redirects name it unless it is 443.
     pub public_https_port: u16,
     /// Class that the annotation `kubernetes.io/ingress.class` has to name.
@@ -193,6 +197,19 @@ pub struct Certificates {
 pub struct Addresses {
     /// Pools to allocate from, in this order.
     pub pools: Vec<Pool>,
+    /// Who carries the traffic of allocated addresses.
+    pub traffic: Traffic,
+}
+
+/// Who carries the traffic of allocated addresses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Traffic {
+    /// This program, on the machine that has the address.
+    #[default]
+    Forwarder,
+    /// The cluster's kube-proxy: the allocation is enough.
+    KubeProxy,
 }
 
 /// A pool of addresses.
@@ -242,6 +259,7 @@ impl Default for Gateway {
             http: Vec::new(),
             https: Vec::new(),
             public_addresses: Vec::new(),
+            publish_service: None,
             public_https_port: 443,
             ingress_class: "nginx".into(),
             controller_class: "k8s.io/ingress-nginx".into(),

@@ -29,6 +29,7 @@ mod validate;
 mod watch;
 
 pub(crate) use document::{yaml_message, yaml_options};
+pub(crate) use object::api_version_of;
 pub use object::{Identity, Kind, Object};
 pub(crate) use parse::line_of;
 pub use parse::{Outcome, Parsed, parse};

@@ -10,6 +10,7 @@ mod ledger;
 mod pool;
 mod refusal;
 mod requests;
+mod status;
 
 pub use allocate::{Outcome, allocate};
 pub use claim::{Asked, Claim, Families, Family, Port, Protocol, Request};
@@ -17,3 +18,5 @@ pub use held::{Allocation, Allocations, MalformedKey};
 pub use pool::{PoolError, PoolRanges, RangeError};
 pub use refusal::{Refusal, SharingObstacle};
 pub use requests::{Reading, RequestError, claim_of};
+pub use status::held_allocations;
+pub(crate) use status::status_addresses;

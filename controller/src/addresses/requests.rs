@@ -140,7 +140,7 @@ pub fn claim_of(service: &Stored<Service>, class: Option<&str>) -> Option<Readin
     let annotations = service.object.metadata.annotations.as_ref().unwrap_or(&none);
     let mut errors = Vec::new();
     let families = note(families(spec), &mut errors).unwrap_or(Families::Any);
-    let ports = ports(spec, &mut errors);
+    let ports = ports_of(spec, &mut errors);
     let request = Request {
         pool: note(wish(annotations, &POOL), &mut errors).flatten(),
         addresses: note(addresses(annotations, spec), &mut errors).flatten(),
@@ -171,6 +171,11 @@ fn wish(annotations: &BTreeMap<String, String>, wish: &Wish) -> Result<Option<As
         (Some(one), Some(other)) if one.value != other.value => Err(RequestError::Conflicting { field: one.field, other: other.field }),
         (one, other) => Ok(one.or(other)),
     }
+}
+
+/// The key under which it shares its address, as far as that can be read.
+pub(super) fn sharing_key_of(annotations: &BTreeMap<String, String>) -> Option<String> {
+    wish(annotations, &SHARING).ok().flatten().map(|asked| asked.value)
 }
 
 /// As in MetalLB, the annotation and `spec.loadBalancerIP` exclude each other.
@@ -216,7 +221,8 @@ fn families(spec: &ServiceSpec) -> Result<Families, RequestError> {
     }
 }
 
-fn ports(spec: &ServiceSpec, errors: &mut Vec<RequestError>) -> BTreeSet<Port> {
+/// Its ports.
+pub(super) fn ports_of(spec: &ServiceSpec, errors: &mut Vec<RequestError>) -> BTreeSet<Port> {
     let mut ports = BTreeSet::new();
     for (position, port) in spec.ports.iter().flatten().enumerate() {
         let protocol = match port.protocol.as_deref() {

@@ -18,6 +18,7 @@ mod l4;
 mod named;
 mod names;
 mod parsed;
+mod public;
 mod report;
 mod routes;
 mod secrets;
@@ -32,7 +33,9 @@ use std::time::SystemTime;
 
 pub use annotations::documentation as annotations_page;
 pub use named::named_secrets;
+pub use certificates::platform_secrets;
 pub use parsed::ParsedCertificates;
+pub use public::PublicAddresses;
 pub use report::{
     CertificateReport, CertificateStatus, DnsReport, HostReport, RefusedClaim, Report, RouteReport, ServicePortReport, ServiceReport, TlsReport,
     TlsStatus,
@@ -49,6 +52,7 @@ use backends::Backends;
 use certificates::Scene;
 use findings::Findings;
 use parsed::Parser;
+pub(crate) use secrets::tls_texts;
 
 /// What is held and was decided before, read back from where it persists.
 #[derive(Debug, Clone)]
@@ -84,9 +88,12 @@ pub struct Compiled {
     pub zones: Vec<ZoneContent>,
     /// Certificates that are to be held.
     pub wanted: acme::WantedSet,
+    /// Where clients reach the gateway.
+    pub public: PublicAddresses,
     /// TCP and UDP listeners of Services.
     pub l4: gateway::l4::L4Table,
-    /// Addresses that Services hold from now on. They have to persist before `l4` and `zones` are served.
+    /// Addresses that Services hold from now on. They have to persist before `l4` and `zones` are served; with [`Settings::serves_held_only`] these two
+    /// have only what was held before.
     pub allocations: Allocations,
     /// Certificates that were parsed, for the next compilation.
     pub parsed: ParsedCertificates,
@@ -133,12 +140,14 @@ pub(crate) struct Input<'a> {
     pub(crate) objects: &'a Objects,
     pub(crate) settings: &'a Settings,
     pub(crate) facts: &'a Facts,
+    pub(crate) public: &'a PublicAddresses,
 }
 
 /// Compiles everything.
 #[must_use]
 pub fn compile(objects: &Objects, settings: &Settings, facts: &Facts) -> Compiled {
-    let input = Input { objects, settings, facts };
+    let public = public::addresses(objects, settings);
+    let input = Input { objects, settings, facts, public: &public };
     let mut findings = Findings::default();
     let mut parser = Parser::new(&facts.parsed);
 
@@ -157,8 +166,9 @@ pub fn compile(objects: &Objects, settings: &Settings, facts: &Facts) -> Compile
     let backends = Backends::new(input, &mut findings);
     let (placed, backends) = routes::gather(&views, &ownership, backends, &decided.served.coverage(), &mut findings);
     let allocations = l4::addresses(input, &mut findings);
-    let (zones, named) = zones::contents(input, &views, &names, &ownership, &allocations, &mut findings);
-    let (l4, services) = load_balancers(input, &allocations, named, &backends, &mut findings);
+    let served = if settings.serves_held_only { facts.allocations.common(&allocations) } else { allocations.clone() };
+    let (zones, named) = zones::contents(input, &views, &names, &ownership, &served, &mut findings);
+    let (l4, services) = load_balancers(input, &served, named, &backends, &mut findings);
 
     let hosts = summary::hosts(input, &ownership, &placed, &decided, &zones);
     let report = Report { hosts, certificates: summary::certificates(input, &decided.orders), services, refused };
@@ -172,6 +182,7 @@ pub fn compile(objects: &Objects, settings: &Settings, facts: &Facts) -> Compile
         wanted: certificates::wanted_set(&decided.orders, &issuers),
         l4,
         allocations,
+        public,
         parsed: parser.into_parsed(),
         problems: findings.into_problems(),
         report,
@@ -207,7 +218,7 @@ fn load_balancers(
     let mut reports = Vec::new();
     for (key, stored) in input.objects.services.iter().filter(|(_, stored)| backends::is_load_balancer(stored)) {
         let addresses = summary::addresses(allocations, key);
-        let ports = l4::listen(key, stored, addresses, backends, &mut table, findings);
+        let ports = l4::listen(input, key, stored, allocations.services.get(key), backends, &mut table, findings);
         let hostnames = named.remove(&stored.reference).unwrap_or_default();
         let (namespace, name) = (key.namespace.clone(), key.name.clone());
         reports.push(ServiceReport { namespace, name, addresses: addresses.to_vec(), ports, hostnames });

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use dns::{Name, RecordSet, Soa};
 
 use crate::addresses::{PoolError, PoolRanges};
-use crate::config::{Config, Zone};
+use crate::config::{Config, Traffic, Zone};
+use crate::objects::ObjectKey;
 
 use super::names::{absolute, host_name, wildcard_base};
 
@@ -16,6 +17,8 @@ use super::names::{absolute, host_name, wildcard_base};
 pub struct Settings {
     /// Addresses under which clients reach the gateway.
     pub public_addresses: Vec<IpAddr>,
+    /// Service whose status has the public addresses instead, as soon as it has any.
+    pub publish_service: Option<ObjectKey>,
     /// Zones that are served.
     pub zones: Vec<ZoneSettings>,
     /// Which Ingresses are ours.
@@ -30,6 +33,10 @@ pub struct Settings {
     pub pools: PoolRanges,
     /// Namespace of the program's own objects, where there is a cluster.
     pub own_namespace: Option<String>,
+    /// Who carries the traffic of allocated addresses.
+    pub traffic: Traffic,
+    /// Whether an address is served only once it is held: where an allocation is a proposal that is written first.
+    pub serves_held_only: bool,
     /// Whether endpoints may be loopback addresses: only where the objects come from the administrator's own directory.
     pub loopback_endpoints: bool,
 }
@@ -121,6 +128,12 @@ impl Settings {
         }
         Ok(Self {
             public_addresses: config.gateway.public_addresses.clone(),
+            publish_service: config
+                .gateway
+                .publish_service
+                .as_deref()
+                .and_then(|service| service.split_once('/'))
+                .map(|(namespace, name)| ObjectKey::new(namespace, name)),
             zones,
             class: ClassRules {
                 ingress_class: config.gateway.ingress_class.clone(),
@@ -132,6 +145,8 @@ impl Settings {
             cluster_resource_namespace: config.certificates.cluster_resource_namespace.clone(),
             pools: PoolRanges::parse(&config.addresses.pools)?,
             own_namespace: config.source.kubernetes.as_ref().map(|cluster| cluster.namespace.clone()),
+            traffic: config.addresses.traffic,
+            serves_held_only: config.source.kubernetes.is_some(),
             loopback_endpoints: !config.source.manifests.is_empty(),
         })
     }

@@ -25,11 +25,16 @@ const OPTIONS: &[Documented] = &[
     option("source.kubernetes", "A Kubernetes cluster, instead of manifests: {} is the one this pod runs in."),
     option("source.kubernetes.kubeconfig", "kubeconfig file; without it the pod's service account, else what kubectl would use."),
     option("source.kubernetes.namespace", "Namespace of the objects that are this program's own, vrata-system by default."),
+    option(
+        "source.kubernetes.peersService",
+        "Headless Service in that namespace whose endpoints are the replicas, vrata-peers by default; each is asked before a CA is told.",
+    ),
     option("state", "The only directory that is written: certificates, addresses, serials, status."),
     option("gateway", "HTTP and HTTPS."),
     option("gateway.http", "Addresses for plain HTTP, host:port."),
     option("gateway.https", "Addresses for HTTPS, host:port."),
     option("gateway.publicAddresses", "Addresses under which clients reach the gateway, for DNS and status; by default those that are listened on."),
+    option("gateway.publishService", "Service (namespace/name) whose status has the public addresses and host names instead."),
     option("gateway.publicHttpsPort", "Port under which clients reach HTTPS; redirects name it unless it is 443."),
     option("gateway.ingressClass", "Class that the annotation kubernetes.io/ingress.class has to name."),
     option("gateway.controllerClass", "Controller that an IngressClass has to name."),
@@ -53,6 +58,10 @@ const OPTIONS: &[Documented] = &[
     option("addresses.pools[].name", "name, as annotations name it"),
     option("addresses.pools[].ranges", "CIDRs (192.0.2.0/24) or ranges (192.0.2.10-192.0.2.20)"),
     option("addresses.pools[].autoAssign", "whether Services that name no pool may get an address from it, true by default"),
+    option(
+        "addresses.traffic",
+        "Who carries their traffic: forwarder (this program) or kubeProxy (the cluster's, for which the allocation is enough).",
+    ),
     option("admin", "Administration: status page, metrics, health."),
     option("admin.listen", "Its address. It has no access control of its own: keep it on loopback."),
 ];

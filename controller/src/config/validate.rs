@@ -68,6 +68,10 @@ fn cluster(kubernetes: &Kubernetes, readable: &dyn Fn(&Path) -> Result<(), Strin
         let message = format!("{:?} is no name of a namespace: a-z, 0-9 and '-', with a letter or digit at both ends", kubernetes.namespace);
         found.push(Finding::new("source.kubernetes.namespace", message));
     }
+    if !crate::source::is_subdomain(&kubernetes.peers_service) || kubernetes.peers_service.contains('.') {
+        let message = format!("{:?} is no name of a Service: a-z, 0-9 and '-', with a letter or digit at both ends", kubernetes.peers_service);
+        found.push(Finding::new("source.kubernetes.peersService", message));
+    }
 }
 
 /// No address serves two things, except that DNS is both UDP and TCP by itself.
@@ -111,6 +115,11 @@ fn gateway(config: &Config, found: &mut Vec<Finding>) {
     }
     if gateway.max_connections == 0 {
         found.push(Finding::new("gateway.maxConnections", "0 would serve nobody; expected at least 1"));
+    }
+    if let Some(service) = &gateway.publish_service
+        && !service.split_once('/').is_some_and(|(namespace, name)| [namespace, name].into_iter().all(crate::source::is_subdomain))
+    {
+        found.push(Finding::new("gateway.publishService", format!("{service:?} is not namespace/name")));
     }
     let mut seen = BTreeSet::new();
     for (index, address) in gateway.public_addresses.iter().enumerate() {

@@ -78,6 +78,11 @@ impl Kind {
     }
 }
 
+/// The API version in which a kind is read.
+pub(crate) fn api_version_of(kind: &str) -> Option<&'static str> {
+    Kind::named(kind).map(Kind::api_version)
+}
+
 /// Which object: two documents with the same identity are about one object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity {

@@ -138,7 +138,8 @@ impl Frame<'_> {
             Kind::Certificate => {
                 let spec = self.read(spec, "spec", found, |spec: &mut CertificateSpec, found| validate::certificate(spec, found))?;
                 let Stored { reference, object, origin, age, meta } = Arc::unwrap_or_clone(spec);
-                Object::Certificate(Arc::new(Stored { reference, object: Certificate { spec: object }, origin, age, meta }))
+                let status = value.get("status").cloned().unwrap_or_default();
+                Object::Certificate(Arc::new(Stored { reference, object: Certificate { spec: object, status }, origin, age, meta }))
             }
         })
     }

@@ -6,10 +6,8 @@ use serde_json::Value;
 
 use super::mirror;
 use crate::objects::ObjectKey;
+use crate::replicas::MANAGED_BY;
 use crate::source::object::Kind;
-
-/// What marks a Secret as written by this program.
-const OURS: (&str, &str) = ("app.kubernetes.io/managed-by", "vrata");
 
 /// What is known of Secrets.
 #[derive(Debug, Default)]
@@ -58,7 +56,7 @@ impl Vault {
     /// A Secret came or changed. Returns whether it is wanted.
     pub(super) fn apply(&mut self, value: &Value) -> bool {
         let Some(key) = mirror::key(Kind::Secret, value) else { return false };
-        let ours = self.own_namespace.as_ref() == Some(&key.namespace) && value["metadata"]["labels"][OURS.0] == OURS.1;
+        let ours = self.own_namespace.as_ref() == Some(&key.namespace) && value["metadata"]["labels"][MANAGED_BY.0] == MANAGED_BY.1;
         let version = value["metadata"]["resourceVersion"].as_str().unwrap_or_default();
         let wanted = ours || self.named.contains(&key);
         let known = self.known.entry(key).or_default();
