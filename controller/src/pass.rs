@@ -114,7 +114,13 @@ impl Passes {
         };
         let view = self.publish(view, inputs.replica.clone());
         if self.outlets.cluster.receiver_count() > 0 {
-            let pass = cluster::Pass { read: inputs.read.clone(), view, allocations: compiled.allocations, public: compiled.public };
+            let pass = cluster::Pass {
+                read: inputs.read.clone(),
+                view,
+                allocations: compiled.allocations,
+                public: compiled.public,
+                orders_known: !inputs.held.states.is_empty(),
+            };
             self.outlets.cluster.send_replace(Some(Arc::new(pass)));
         }
     }

@@ -32,8 +32,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 pub use annotations::documentation as annotations_page;
-pub use named::named_secrets;
 pub use certificates::platform_secrets;
+pub use named::named_secrets;
 pub use parsed::ParsedCertificates;
 pub use public::PublicAddresses;
 pub use report::{

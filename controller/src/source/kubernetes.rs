@@ -105,5 +105,17 @@ fn spawn(stop: &CancellationToken, task: impl Future<Output = ()> + Send + 'stat
     tokio::spawn(async move { stop.run_until_cancelled(task).await });
 }
 
+/// What a cluster that has these objects is read as.
+#[cfg(test)]
+pub(crate) fn mirrored(objects: impl IntoIterator<Item = serde_json::Value>) -> Read {
+    let mut mirror = mirror::Mirror::default();
+    for object in objects {
+        if let Some(kind) = object["kind"].as_str().and_then(Kind::named) {
+            mirror.apply(kind, object);
+        }
+    }
+    mirror.read()
+}
+
 #[cfg(test)]
 mod tests;
