@@ -11,6 +11,7 @@ use crate::compile::{Compiled, Facts, ParsedCertificates, Settings, ZoneContent,
 use crate::effects::Effects;
 use crate::metrics::Metrics;
 use crate::object_status;
+use crate::ownership::Policy;
 use crate::problem::{ObjectRef, Problem, Reason, Severity};
 use crate::source::Read;
 use crate::status::{Phase, Published, View};
@@ -48,6 +49,7 @@ pub struct Passes {
     effects: Effects,
     zones: Zones,
     parsed: ParsedCertificates,
+    policy: Option<Arc<Policy>>,
     metrics: Metrics,
     outlets: Outlets,
     generation: u64,
@@ -57,18 +59,25 @@ impl Passes {
     /// Ready for the first pass.
     #[must_use]
     pub fn new(settings: Settings, effects: Effects, metrics: Metrics, outlets: Outlets) -> Self {
-        Self { settings, effects, zones: Zones::default(), parsed: ParsedCertificates::default(), metrics, outlets, generation: 0 }
+        let policy = effects.policy().and_then(|written| Policy::read(written).ok()).map(Arc::new);
+        Self { settings, effects, zones: Zones::default(), parsed: ParsedCertificates::default(), policy, metrics, outlets, generation: 0 }
     }
 
     /// Compiles and delivers. Blocking: it compiles and writes files.
     pub fn run(&mut self, inputs: &Inputs, now: SystemTime) {
         self.generation += 1;
-        let facts =
-            Facts { held: inputs.held.clone(), allocations: self.effects.allocations().clone(), parsed: std::mem::take(&mut self.parsed), now };
+        let facts = Facts {
+            held: inputs.held.clone(),
+            allocations: self.effects.allocations().clone(),
+            parsed: std::mem::take(&mut self.parsed),
+            policy: self.policy.take(),
+            now,
+        };
         let started = Instant::now();
         let mut compiled = compile(&inputs.read.objects, &self.settings, &facts);
         self.metrics.compiled(started.elapsed());
         self.parsed = std::mem::take(&mut compiled.parsed);
+        self.keep_policy(&compiled);
 
         let snapshot = Arc::new(assemble::snapshot(self.generation, &mut compiled));
         self.outlets.gateway.store(snapshot.clone());
@@ -98,6 +107,16 @@ impl Passes {
             public_addresses: self.settings.public_addresses.clone(),
         };
         self.publish(view);
+    }
+
+    /// Remembers the policy of ownership, on disk too where it is from a ConfigMap.
+    fn keep_policy(&mut self, compiled: &Compiled) {
+        self.policy.clone_from(&compiled.ownership.policy);
+        if let Some(policy) = self.policy.as_ref().filter(|_| self.settings.policy_map.is_some())
+            && let Err(error) = self.effects.keep_policy(policy.written())
+        {
+            tracing::error!(%error, "the policy of ownership cannot be kept; it serves until the next start");
+        }
     }
 
     /// Says that a stop was asked for.

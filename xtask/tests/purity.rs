@@ -15,6 +15,7 @@ const PURE: &[&str] = &[
     "controller/src/compile",
     "controller/src/objects",
     "controller/src/objects.rs",
+    "controller/src/ownership",
     "controller/src/ownership.rs",
     "controller/src/problem.rs",
     "dns/src/answer.rs",
