@@ -18,6 +18,7 @@ const PURE: &[&str] = &[
     "controller/src/lease/machine.rs",
     "controller/src/objects",
     "controller/src/objects.rs",
+    "controller/src/ownership",
     "controller/src/ownership.rs",
     "controller/src/problem.rs",
     "controller/src/replicas/challenges.rs",

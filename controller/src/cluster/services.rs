@@ -35,7 +35,7 @@ pub(super) fn wanted(pass: &Pass, settings: &Settings, memory: &Memory) -> Wante
         if allocation.is_none() && current.is_empty() {
             continue;
         }
-        let addresses = allocation.map(|allocation| claims.free_for(key, allocation)).unwrap_or_default();
+        let addresses = allocation.map(|allocation| claims.free_for(key, stored, allocation)).unwrap_or_default();
         let desired = allocation.map(|allocation| balanced(&addresses, &allocation.ports, settings.traffic)).unwrap_or_default();
         let ours = || owns_status(&stored.object.metadata) || memory.wrote(&Target { kind: StatusKind::Service, key: key.clone() });
         if desired == current || desired.is_empty() && !ours() {
@@ -76,14 +76,15 @@ impl<'a> Claims<'a> {
         Self { pass, services }
     }
 
-    /// The addresses of the allocation that nobody has who is not to have them.
-    fn free_for(&self, key: &ObjectKey, allocation: &Allocation) -> Vec<IpAddr> {
+    /// The addresses of the allocation that the Service has already, and those that nobody has who is not to have them.
+    fn free_for(&self, key: &ObjectKey, stored: &Stored<Service>, allocation: &Allocation) -> Vec<IpAddr> {
+        let had: Vec<IpAddr> = status_addresses(&stored.object).collect();
         let shares = |other: &ObjectKey, address: &IpAddr| {
             let theirs = self.pass.allocations.services.get(other);
             theirs.is_some_and(|theirs| theirs.addresses.contains(address))
         };
         let is_free = |address: &IpAddr| self.services.get(address).into_iter().flatten().all(|other| *other == key || shares(other, address));
-        allocation.addresses.iter().copied().filter(is_free).collect()
+        allocation.addresses.iter().copied().filter(|address| had.contains(address) || is_free(address)).collect()
     }
 }
 
