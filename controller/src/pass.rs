@@ -119,6 +119,7 @@ impl Passes {
             zones: self.outlets.dns.load_full(),
             report: compiled.report,
             problems,
+            stale: inputs.read.stale,
             ignored: inputs.read.objects.others.clone(),
             public_addresses: compiled.public.addresses.clone(),
         };

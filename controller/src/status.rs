@@ -54,6 +54,8 @@ pub struct View {
     pub report: Report,
     /// What is wrong, worst first.
     pub problems: Vec<Problem>,
+    /// Whether the objects are those that an earlier run read last.
+    pub stale: bool,
     /// Objects of kinds that were passed over.
     pub ignored: BTreeMap<String, usize>,
     /// Addresses under which clients reach the gateway.
@@ -70,6 +72,8 @@ pub struct Status<'a> {
     pub generation: u64,
     /// Whether requests should be sent here.
     pub ready: bool,
+    /// Whether what is served is what an earlier run read last, because the cluster cannot be asked.
+    pub stale: bool,
     /// This process among others, where there are others.
     #[serde(flatten)]
     pub replica: Option<&'a Replica>,
@@ -158,6 +162,7 @@ impl Published {
             version: env!("CARGO_PKG_VERSION"),
             generation: self.generation,
             ready: self.unready().is_none(),
+            stale: view.stale,
             replica: self.replica.as_ref(),
             problems: &view.problems,
             hosts: view.hosts().collect(),

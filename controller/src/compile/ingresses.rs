@@ -8,7 +8,8 @@ use super::Input;
 use super::annotations::{self, Options, others};
 use super::findings::{Findings, Subject};
 use super::names::host_name;
-use crate::objects::{ObjectKey, Stored};
+use super::settings::ClassRules;
+use crate::objects::{ObjectKey, Objects, Stored};
 use crate::ownership::{CATCH_ALL, Claim, Ownership};
 use crate::problem::Reason;
 
@@ -38,7 +39,7 @@ pub(crate) struct View<'a> {
 pub(crate) fn ours<'a>(input: Input<'a>, findings: &mut Findings) -> Vec<View<'a>> {
     let mut views: Vec<View<'a>> = Vec::with_capacity(input.objects.ingresses.len());
     for (key, stored) in &input.objects.ingresses {
-        let Some(spec) = stored.object.spec.as_ref().filter(|_| is_ours(input, &stored.object)) else { continue };
+        let Some(spec) = stored.object.spec.as_ref().filter(|_| is_ours(input.objects, &input.settings.class, &stored.object)) else { continue };
         let options = annotations::read(input, Subject::from(&**stored), &key.namespace, stored.object.metadata.annotations.as_ref(), findings);
         if options.canary {
             continue;
@@ -53,13 +54,12 @@ pub(crate) fn ours<'a>(input: Input<'a>, findings: &mut Findings) -> Vec<View<'a
 }
 
 /// ingress-nginx's class rules: the field wins, then the annotation; neither only where the administrator says so.
-fn is_ours(input: Input<'_>, ingress: &Ingress) -> bool {
-    let rules = &input.settings.class;
+pub(super) fn is_ours(objects: &Objects, rules: &ClassRules, ingress: &Ingress) -> bool {
     let field = ingress.spec.as_ref().and_then(|spec| spec.ingress_class_name.as_ref());
     let annotation = ingress.metadata.annotations.as_ref().and_then(|all| all.get(CLASS_ANNOTATION));
     match (field, annotation) {
         (Some(class), _) => {
-            let class = input.objects.ingress_classes.get(&ObjectKey::new("", class));
+            let class = objects.ingress_classes.get(&ObjectKey::new("", class));
             class.and_then(|class| class.object.spec.as_ref()?.controller.as_ref()).is_some_and(|controller| *controller == rules.controller)
         }
         (None, Some(class)) => *class == rules.ingress_class,

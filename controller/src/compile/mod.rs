@@ -15,6 +15,7 @@ mod findings;
 mod ingresses;
 mod issuers;
 mod l4;
+mod named;
 mod names;
 mod parsed;
 mod policy;
@@ -34,6 +35,7 @@ use std::time::SystemTime;
 
 pub use annotations::documentation as annotations_page;
 pub use certificates::platform_secrets;
+pub use named::named_secrets;
 pub use parsed::ParsedCertificates;
 pub use public::PublicAddresses;
 pub use report::{

@@ -34,6 +34,8 @@ pub struct Settings {
     pub cluster_resource_namespace: String,
     /// Pools of addresses for Services.
     pub pools: PoolRanges,
+    /// Namespace of the program's own objects, where there is a cluster.
+    pub own_namespace: Option<String>,
     /// Who carries the traffic of allocated addresses.
     pub traffic: Traffic,
     /// Whether an address is served only once it is held: where an allocation is a proposal that is written first.
@@ -170,6 +172,7 @@ impl Settings {
             default_issuer: config.certificates.default_issuer.clone(),
             cluster_resource_namespace: config.certificates.cluster_resource_namespace.clone(),
             pools: PoolRanges::parse(&addresses.pools)?,
+            own_namespace: config.source.kubernetes.as_ref().map(|cluster| cluster.namespace.clone()),
             traffic: config.addresses.traffic,
             serves_held_only: config.source.kubernetes.is_some(),
             pool_namespace: addresses.pool_namespace.clone(),

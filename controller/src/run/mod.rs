@@ -151,7 +151,7 @@ impl Started {
         let addresses = self.addresses(admin.local_address()?);
         let (stop_last, admin_task) = spawned(|stop| admin.run(stop));
         // Nobody is answered before it is known what to answer.
-        let Some(origin) = Origin::new(self.source, &self.config, &addresses, &self.registry).await? else { return Ok(()) };
+        let Some(origin) = Origin::new(self.source, (&self.config, &self.settings), &addresses, &self.registry).await? else { return Ok(()) };
 
         let (l4, l4_tables) = watch::channel(Arc::<gateway::l4::L4Table>::default());
         let forwarder = Arc::new(gateway::l4::Forwarder::new(&self.registry)?);
