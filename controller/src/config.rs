@@ -87,11 +87,13 @@ pub struct Kubernetes {
     pub kubeconfig: Option<PathBuf>,
     /// Namespace of the program's own objects.
     pub namespace: String,
+    /// Headless Service of the replicas in that namespace.
+    pub peers_service: String,
 }
 
 impl Default for Kubernetes {
     fn default() -> Self {
-        Self { kubeconfig: None, namespace: "vrata-system".into() }
+        Self { kubeconfig: None, namespace: "vrata-system".into(), peers_service: "vrata-peers".into() }
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::addresses::{Allocations, PoolRanges, held_allocations};
 use crate::objects::Objects;
+use crate::replicas::serials::{Choice, Limits, choose};
 use crate::state::{Durability, StateDir, StateError};
 
 const ALLOCATIONS: &str = "ledger/addresses.json";
@@ -102,7 +103,7 @@ impl Effects {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn serial(&mut self, zone: &str, content: [u8; 32], unix_seconds: u32) -> Result<u32, EffectsError> {
+    pub fn serial(&mut self, zone: &str, content: [u8; 32], limits: Limits, unix_seconds: u32) -> Result<Choice, EffectsError> {
         use std::fmt::Write as _;
         let hash = content.iter().fold(String::with_capacity(64), |mut hash, byte| {
             // Writing to a String cannot fail.
@@ -110,21 +111,21 @@ impl Effects {
             hash
         });
         let known = self.serials.get(zone);
-        if let Some(known) = known.filter(|known| known.content == hash) {
-            return Ok(known.serial);
+        let is_new = known.is_none_or(|known| known.content != hash);
+        let choice = choose(known.map(|known| known.serial), is_new, limits, unix_seconds);
+        if choice.settled && (is_new || known.is_none_or(|known| known.serial != choice.serial)) {
+            let next = ZoneSerial { serial: choice.serial, content: hash };
+            self.state.write(&format!("zones/{zone}.json"), &json(&next), Durability::Synced)?;
+            self.serials.insert(zone.to_owned(), next);
         }
-        let next = ZoneSerial { serial: dns::serial::next(known.map(|known| known.serial), unix_seconds), content: hash };
-        self.state.write(&format!("zones/{zone}.json"), &json(&next), Durability::Synced)?;
-        let serial = next.serial;
-        self.serials.insert(zone.to_owned(), next);
-        Ok(serial)
+        Ok(choice)
     }
 
-    /// The serial that [`Self::serial`] will probably give: the one that is known, or the next where the content changed.
+    /// The serial that [`Self::serial`] will probably give, should the content have changed or not.
     #[must_use]
-    pub fn likely_serial(&self, zone: &str, changed: bool, unix_seconds: u32) -> u32 {
+    pub fn likely_serial(&self, zone: &str, changed: bool, limits: Limits, unix_seconds: u32) -> u32 {
         let known = self.serials.get(zone).map(|known| known.serial);
-        known.filter(|_| !changed).unwrap_or_else(|| dns::serial::next(known, unix_seconds))
+        choose(known, changed || known.is_none(), limits, unix_seconds).serial
     }
 
     /// Writes what changed of the statuses (file name below `status/` to content), and removes those that are gone.
@@ -177,13 +178,14 @@ mod tests {
     fn a_serial_grows_with_the_content_only_and_survives() {
         let directory = tempfile::tempdir().unwrap();
         let mut effects = reopened(&directory);
-        assert_eq!(effects.serial("a.test", [1; 32], 100).unwrap(), 100);
-        assert_eq!(effects.serial("a.test", [1; 32], 500).unwrap(), 100);
-        assert_eq!(effects.serial("a.test", [2; 32], 50).unwrap(), 101);
+        let serial = |effects: &mut Effects, content, now| effects.serial("a.test", content, Limits::Free, now).unwrap().serial;
+        assert_eq!(serial(&mut effects, [1; 32], 100), 100);
+        assert_eq!(serial(&mut effects, [1; 32], 500), 100);
+        assert_eq!(serial(&mut effects, [2; 32], 50), 101);
         drop(effects);
         let mut effects = reopened(&directory);
-        assert_eq!(effects.serial("a.test", [2; 32], 60).unwrap(), 101);
-        assert_eq!(effects.serial("a.test", [3; 32], 60).unwrap(), 102);
+        assert_eq!(serial(&mut effects, [2; 32], 60), 101);
+        assert_eq!(serial(&mut effects, [3; 32], 60), 102);
     }
 
     #[test]

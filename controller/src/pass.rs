@@ -1,5 +1,6 @@
 //! One pass: from what was read and is held to what is served, written and told. Called whenever one of them changed; it does not wait for anything.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -13,8 +14,9 @@ use crate::effects::Effects;
 use crate::metrics::Metrics;
 use crate::object_status;
 use crate::problem::{ObjectRef, Problem, Reason, Severity};
+use crate::replicas::serials::Authority;
 use crate::source::Read;
-use crate::status::{Phase, Published, View};
+use crate::status::{Phase, Published, Replica, View};
 
 /// Where a pass delivers.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub struct Outlets {
     pub gateway: Arc<ArcSwap<gateway::Snapshot>>,
     /// The DNS server's zones.
     pub dns: Arc<ArcSwap<dns::ZoneSet>>,
+    /// Serials that the zones want to take.
+    pub serials: watch::Sender<Arc<BTreeMap<String, u32>>>,
     /// What certificates are wanted.
     pub wanted: watch::Sender<Arc<acme::WantedSet>>,
     /// What is forwarded.
@@ -44,6 +48,10 @@ pub struct Inputs {
     pub unbound: Vec<gateway::l4::BindFailure>,
     /// Statuses that other controllers write.
     pub conflicts: Vec<Problem>,
+    /// Who decides about the zones' serials.
+    pub serials: Authority,
+    /// This process among others, where there are others.
+    pub replica: Option<Replica>,
 }
 
 /// Runs passes.
@@ -77,7 +85,7 @@ impl Passes {
 
         let snapshot = Arc::new(assemble::snapshot(self.generation, &mut compiled));
         self.outlets.gateway.store(snapshot.clone());
-        self.serve_addresses(&compiled, now);
+        self.serve_addresses(&compiled, &inputs.serials, now);
         self.outlets.wanted.send_if_modified(|wanted| {
             let changed = **wanted != compiled.wanted;
             if changed {
@@ -103,9 +111,15 @@ impl Passes {
             ignored: inputs.read.objects.others.clone(),
             public_addresses: compiled.public.addresses.clone(),
         };
-        let view = self.publish(view);
+        let view = self.publish(view, inputs.replica.clone());
         if self.outlets.cluster.receiver_count() > 0 {
-            let pass = cluster::Pass { read: inputs.read.clone(), view, allocations: compiled.allocations, public: compiled.public };
+            let pass = cluster::Pass {
+                read: inputs.read.clone(),
+                view,
+                allocations: compiled.allocations,
+                public: compiled.public,
+                orders_known: !inputs.held.states.is_empty(),
+            };
             self.outlets.cluster.send_replace(Some(Arc::new(pass)));
         }
     }
@@ -113,12 +127,13 @@ impl Passes {
     /// Says that a stop was asked for.
     pub fn drain(&self) {
         self.outlets.published.send_modify(|published| {
-            *published = Arc::new(Published { generation: published.generation, phase: Phase::Draining, view: published.view.clone() });
+            let Published { generation, replica, view, .. } = &**published;
+            *published = Arc::new(Published { generation: *generation, phase: Phase::Draining, replica: replica.clone(), view: view.clone() });
         });
     }
 
     /// Forwards and names addresses, once their allocation is on disk.
-    fn serve_addresses(&mut self, compiled: &Compiled, now: SystemTime) {
+    fn serve_addresses(&mut self, compiled: &Compiled, serials: &Authority, now: SystemTime) {
         if let Err(error) = self.effects.allocate(&compiled.allocations) {
             tracing::error!(%error, "addresses cannot be allocated; what was served goes on");
             return;
@@ -130,22 +145,30 @@ impl Passes {
             }
             changed
         });
-        self.serve_zones(&compiled.zones, now);
+        self.serve_zones(&compiled.zones, serials, now);
     }
 
-    fn serve_zones(&mut self, contents: &[ZoneContent], now: SystemTime) {
+    fn serve_zones(&mut self, contents: &[ZoneContent], serials: &Authority, now: SystemTime) {
         let seconds = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         #[allow(clippy::cast_possible_truncation, reason = "serials are 32 bits wide and wrap, as the low bits of the time do")]
-        let (zones, errors) = self.zones.update(contents, &mut self.effects, seconds as u32);
+        let (zones, errors) = self.zones.update(contents, &mut self.effects, serials, seconds as u32);
         for error in errors {
             tracing::error!(%error, "a zone cannot be served as asked");
         }
         self.outlets.dns.store(Arc::new(zones));
+        let wanted = self.zones.wanted_serials();
+        self.outlets.serials.send_if_modified(|before| {
+            let changed = **before != wanted;
+            if changed {
+                *before = Arc::new(wanted);
+            }
+            changed
+        });
     }
 
-    fn publish(&mut self, view: View) -> Arc<View> {
+    fn publish(&mut self, view: View, replica: Option<Replica>) -> Arc<View> {
         let view = Arc::new(view);
-        let published = Published { generation: self.generation, phase: Phase::Serving, view: view.clone() };
+        let published = Published { generation: self.generation, phase: Phase::Serving, replica, view: view.clone() };
         self.outlets.published.send_replace(Arc::new(published));
         if let Err(error) = self.effects.publish(object_status::files(&view)) {
             tracing::error!(%error, "statuses cannot be written");

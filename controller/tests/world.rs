@@ -14,6 +14,7 @@ use controller::compile::{Compiled, Facts, Settings, ZoneContent, compile};
 use controller::config::{Config, Pool, Zone};
 use controller::effects::Effects;
 use controller::objects::{ObjectKey, Objects};
+use controller::replicas::serials::Authority;
 use controller::source;
 use controller::state::StateDir;
 
@@ -259,7 +260,7 @@ impl World {
 
     fn serials_follow_contents(&mut self, compiled: &Compiled) {
         let seconds = u32::try_from(self.now).unwrap();
-        let (zones, errors) = self.zones.update(&compiled.zones, self.effects.as_mut().unwrap(), seconds);
+        let (zones, errors) = self.zones.update(&compiled.zones, self.effects.as_mut().unwrap(), &Authority::Own, seconds);
         assert!(errors.is_empty(), "{errors:?}");
         for content in &compiled.zones {
             let name = content.origin.to_string();

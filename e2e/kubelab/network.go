@@ -5,7 +5,10 @@ import (
 	"net/netip"
 )
 
-const bridge = "kubelab0"
+const (
+	bridge    = "kubelab0"
+	announced = "192.0.2.0/24"
+)
 
 func createBridge(prefix netip.Prefix) error {
 	return runAll(
@@ -36,6 +39,8 @@ func (r *podRunner) createNetwork(id string, p *runningPod) error {
 		[]string{"ip", "-n", p.netns, "addr", "add", fmt.Sprintf("%s/%d", addr, r.prefix.Bits()), "dev", "eth0"},
 		[]string{"ip", "-n", p.netns, "link", "set", "eth0", "up"},
 		[]string{"ip", "-n", p.netns, "route", "add", "default", "via", r.gateway().String()},
+		// A pod answers at any of these, as a node does that announces addresses of Services; who reaches which pod is the test's.
+		[]string{"ip", "-n", p.netns, "route", "add", "local", announced, "dev", "lo"},
 		// As containerd does: low ports are free to all in a pod's own network.
 		[]string{"ip", "netns", "exec", p.netns, "sh", "-c", "echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start"},
 	)

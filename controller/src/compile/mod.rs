@@ -31,6 +31,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 pub use annotations::documentation as annotations_page;
+pub use certificates::platform_secrets;
 pub use parsed::ParsedCertificates;
 pub use public::PublicAddresses;
 pub use report::{
@@ -49,6 +50,7 @@ use backends::Backends;
 use certificates::Scene;
 use findings::Findings;
 use parsed::Parser;
+pub(crate) use secrets::tls_texts;
 
 /// What is held and was decided before, read back from where it persists.
 #[derive(Debug, Clone)]

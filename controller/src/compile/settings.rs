@@ -143,7 +143,7 @@ impl Settings {
             cluster_resource_namespace: config.certificates.cluster_resource_namespace.clone(),
             pools: PoolRanges::parse(&config.addresses.pools)?,
             traffic: config.addresses.traffic,
-            serves_held_only: false,
+            serves_held_only: config.source.kubernetes.is_some(),
             loopback_endpoints: !config.source.manifests.is_empty(),
         })
     }

@@ -25,6 +25,10 @@ const OPTIONS: &[Documented] = &[
     option("source.kubernetes", "A Kubernetes cluster, instead of manifests: {} is the one this pod runs in."),
     option("source.kubernetes.kubeconfig", "kubeconfig file; without it the pod's service account, else what kubectl would use."),
     option("source.kubernetes.namespace", "Namespace of the objects that are this program's own, vrata-system by default."),
+    option(
+        "source.kubernetes.peersService",
+        "Headless Service in that namespace whose endpoints are the replicas, vrata-peers by default; each is asked before a CA is told.",
+    ),
     option("state", "The only directory that is written: certificates, addresses, serials, status."),
     option("gateway", "HTTP and HTTPS."),
     option("gateway.http", "Addresses for plain HTTP, host:port."),

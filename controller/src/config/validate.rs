@@ -68,6 +68,10 @@ fn cluster(kubernetes: &Kubernetes, readable: &dyn Fn(&Path) -> Result<(), Strin
         let message = format!("{:?} is no name of a namespace: a-z, 0-9 and '-', with a letter or digit at both ends", kubernetes.namespace);
         found.push(Finding::new("source.kubernetes.namespace", message));
     }
+    if !crate::source::is_subdomain(&kubernetes.peers_service) || kubernetes.peers_service.contains('.') {
+        let message = format!("{:?} is no name of a Service: a-z, 0-9 and '-', with a letter or digit at both ends", kubernetes.peers_service);
+        found.push(Finding::new("source.kubernetes.peersService", message));
+    }
 }
 
 /// No address serves two things, except that DNS is both UDP and TCP by itself.

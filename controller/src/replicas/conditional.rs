@@ -32,7 +32,7 @@ pub enum WriteError {
     #[error("the API server refused: {0}")]
     Refused(String),
     /// The API server was away, or the object changed again and again.
-    #[error("the API server did not do it within {} s: {0}", PATIENCE.as_secs())]
+    #[error("the API server did not do it in time: {0}")]
     Unavailable(String),
 }
 

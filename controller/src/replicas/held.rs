@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use acme::{Challenges, Held, HeldCertificate, SecretName};
 
-use crate::compile::secret_texts;
+use crate::compile::tls_texts;
 use crate::objects::{ObjectKey, Objects};
 
 /// `engine` is empty where this process does not lead. `platform` are the Secrets of the zones' wildcards; `namespace` is where they are. Challenges are
@@ -24,6 +24,6 @@ pub fn served(engine: &Held, objects: &Objects, namespace: &str, platform: &[Sec
 
 fn read(objects: &Objects, namespace: &str, secret: &SecretName) -> Option<HeldCertificate> {
     let stored = objects.secrets.get(&ObjectKey::new(namespace, &secret.name))?;
-    let (chain, key) = secret_texts(&stored.object)?;
+    let (chain, key) = tls_texts(&stored.object)?;
     HeldCertificate::from_pem(chain, key, None, String::new()).ok()
 }

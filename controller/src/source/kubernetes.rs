@@ -69,3 +69,15 @@ pub async fn watch(client: Client, registry: &Registry) -> Result<Watched, prome
         Err(_) => std::future::pending().await,
     }
 }
+
+/// What a cluster that has these objects is read as.
+#[cfg(test)]
+pub(crate) fn mirrored(objects: impl IntoIterator<Item = serde_json::Value>) -> Read {
+    let mut mirror = mirror::Mirror::default();
+    for object in objects {
+        if let Some(kind) = object["kind"].as_str().and_then(super::object::Kind::named) {
+            mirror.apply(kind, object);
+        }
+    }
+    mirror.read()
+}

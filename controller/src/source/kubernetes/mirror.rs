@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
+use crate::cluster::FIELD_MANAGER;
 use crate::objects::{ObjectKey, Objects};
 use crate::problem::{Problem, Severity};
 use crate::source::Read;
@@ -133,13 +134,22 @@ fn strip(kind: Kind, value: &mut Value) -> (String, Option<i64>) {
     entries.insert("apiVersion".into(), kind.api_version().into());
     entries.insert("kind".into(), kind.name().into());
     let Some(meta) = entries.get_mut("metadata").and_then(Value::as_object_mut) else { return (String::new(), None) };
-    meta.remove("managedFields");
+    keep_own_status(meta);
     if let Some(annotations) = meta.get_mut("annotations").and_then(Value::as_object_mut) {
         // A copy of the object, of a Secret too.
         annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
     }
     let version = meta.remove("resourceVersion").and_then(|version| version.as_str().map(str::to_owned)).unwrap_or_default();
     (version, meta.remove("generation").and_then(|generation| generation.as_i64()))
+}
+
+/// Of who owns what only one thing is of interest: whether we own something in the status.
+fn keep_own_status(meta: &mut Map<String, Value>) {
+    let Some(Value::Array(entries)) = meta.remove("managedFields") else { return };
+    let is = |entry: &Value, key: &str, value: &str| entry.get(key).and_then(Value::as_str) == Some(value);
+    if entries.iter().any(|entry| is(entry, "manager", FIELD_MANAGER) && is(entry, "subresource", "status")) {
+        meta.insert("managedFields".into(), json!([{"manager": FIELD_MANAGER, "subresource": "status"}]));
+    }
 }
 
 fn problems(identity: &Identity, found: Findings, stays: bool) -> Vec<Problem> {

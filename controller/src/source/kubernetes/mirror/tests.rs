@@ -70,6 +70,24 @@ fn versions_are_kept_beside_the_content() {
 }
 
 #[test]
+fn of_who_owns_what_only_our_own_status_stays() {
+    let entry = |manager: &str, subresource: &str| json!({"manager": manager, "subresource": subresource, "operation": "Apply", "fieldsV1": {"f:status": {}}});
+    let ours = json!([{"manager": "vrata", "subresource": "status"}]);
+    let table = [
+        (json!([entry("x", "status"), entry("vrata", "status")]), Some(ours)),
+        (json!([entry("x", "status"), entry("vrata", "")]), None),
+        (json!([]), None),
+    ];
+    for (fields, expected) in table {
+        let mut mirror = Mirror::default();
+        let service = json!({"metadata": {"name": "s", "namespace": "ns", "managedFields": fields}, "spec": {"ports": [{"port": 80}]}});
+        mirror.apply(Kind::Service, service);
+        let kept = mirror.read().objects.services[&ObjectKey::new("ns", "s")].object.metadata.managed_fields.clone();
+        assert_eq!(kept.map(|kept| serde_json::to_value(kept).unwrap()), expected);
+    }
+}
+
+#[test]
 fn what_cannot_be_read_is_a_problem_and_the_last_good_version_stays() {
     let mut mirror = Mirror::default();
     mirror.list(Kind::ConfigMap, vec![config_map("a", "1", "x"), config_map("b", "1", "x")]);
