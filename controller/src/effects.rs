@@ -7,11 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::addresses::{Allocations, PoolRanges, held_allocations};
+use crate::config::Ownership;
 use crate::objects::Objects;
 use crate::replicas::serials::{Choice, Limits, choose};
 use crate::state::{Durability, StateDir, StateError};
 
 const ALLOCATIONS: &str = "ledger/addresses.json";
+const POLICY: &str = "ledger/ownership.json";
 
 /// What was written last, so that the same is not written again.
 #[derive(Debug)]
@@ -19,6 +21,7 @@ pub struct Effects {
     state: StateDir,
     in_cluster: bool,
     allocations: Allocations,
+    policy: Option<Ownership>,
     serials: BTreeMap<String, ZoneSerial>,
     statuses: BTreeMap<String, Vec<u8>>,
 }
@@ -54,6 +57,7 @@ impl Effects {
     /// When a file cannot be read: to go on without it would give a held address to another.
     pub fn open(state: StateDir) -> Result<Self, EffectsError> {
         let allocations = read(&state, ALLOCATIONS)?.unwrap_or_default();
+        let policy = read(&state, POLICY)?;
         let mut serials = BTreeMap::new();
         for file in state.list("zones")? {
             if let (Some(zone), Some(serial)) = (file.strip_prefix("zones/").and_then(|name| name.strip_suffix(".json")), read(&state, &file)?) {
@@ -64,7 +68,7 @@ impl Effects {
         for file in state.list("status")? {
             statuses.insert(file.clone(), state.read(&file)?.unwrap_or_default());
         }
-        Ok(Self { state, in_cluster: false, allocations, serials, statuses })
+        Ok(Self { state, in_cluster: false, allocations, policy, serials, statuses })
     }
 
     /// The same for objects of a cluster, whose status keeps what this would: nothing is written below `status/`, and no allocation.
@@ -95,6 +99,24 @@ impl Effects {
         if !self.in_cluster && *allocations != self.allocations {
             self.state.write(ALLOCATIONS, &json(allocations), Durability::Synced)?;
             self.allocations = allocations.clone();
+        }
+        Ok(())
+    }
+
+    /// The last policy of ownership that was kept.
+    #[must_use]
+    pub const fn policy(&self) -> Option<&Ownership> {
+        self.policy.as_ref()
+    }
+
+    /// Keeps a policy of ownership for when its ConfigMap cannot be read.
+    ///
+    /// # Errors
+    /// When it cannot be written; it serves all the same.
+    pub fn keep_policy(&mut self, policy: &Ownership) -> Result<(), EffectsError> {
+        if self.policy.as_ref() != Some(policy) {
+            self.state.write(POLICY, &json(policy), Durability::Synced)?;
+            self.policy = Some(policy.clone());
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ const PURE: &[&str] = &[
     "controller/src/lease/machine.rs",
     "controller/src/objects",
     "controller/src/objects.rs",
+    "controller/src/ownership",
     "controller/src/ownership.rs",
     "controller/src/problem.rs",
     "dns/src/answer.rs",

@@ -17,7 +17,9 @@ mod issuers;
 mod l4;
 mod names;
 mod parsed;
+mod policy;
 mod public;
+mod references;
 mod report;
 mod routes;
 mod secrets;
@@ -44,7 +46,7 @@ use gateway::certificates::ParsedCertificate;
 
 use crate::addresses::Allocations;
 use crate::objects::Objects;
-use crate::ownership::Ownership;
+use crate::ownership::{Ownership, Policy, Rules};
 use crate::problem::{ObjectRef, Problem};
 use backends::Backends;
 use certificates::Scene;
@@ -61,13 +63,16 @@ pub struct Facts {
     pub allocations: Allocations,
     /// [`Compiled::parsed`] of the last compilation: what is in it need not be parsed again. It has no influence on the result.
     pub parsed: ParsedCertificates,
+    /// The last policy of ownership that could be read, for when that of the ConfigMap cannot.
+    pub policy: Option<Arc<Policy>>,
     /// The time, for what is expired.
     pub now: SystemTime,
 }
 
 impl Default for Facts {
     fn default() -> Self {
-        Self { held: Arc::default(), allocations: Allocations::default(), parsed: ParsedCertificates::default(), now: SystemTime::UNIX_EPOCH }
+        let (held, allocations, parsed) = (Arc::default(), Allocations::default(), ParsedCertificates::default());
+        Self { held, allocations, parsed, policy: None, now: SystemTime::UNIX_EPOCH }
     }
 }
 
@@ -93,6 +98,8 @@ pub struct Compiled {
     /// Addresses that Services hold from now on. They have to persist before `l4` and `zones` are served; with [`Settings::serves_held_only`] these two
     /// have only what was held before.
     pub allocations: Allocations,
+    /// What decided about hosts beside seniority; its policy is the last one that could be read.
+    pub ownership: Arc<Rules>,
     /// Certificates that were parsed, for the next compilation.
     pub parsed: ParsedCertificates,
     /// Findings, sorted, without duplicates.
@@ -155,7 +162,8 @@ pub fn compile(objects: &Objects, settings: &Settings, facts: &Facts) -> Compile
     let certified = certificates::claimants(input, &issuers);
     let claims = views.iter().flat_map(ingresses::View::claims).chain(names.iter().flat_map(services::Names::claims));
     let claims = claims.chain(certified.iter().flat_map(certificates::Claimant::claims)).collect();
-    let ownership = Ownership::decide(claims, zones::reserved(&settings.zones));
+    let ownership_rules = Arc::new(policy::rules(input, &mut findings));
+    let ownership = Ownership::decide(claims, Arc::clone(&ownership_rules));
     let refused = refusals(&views, &names, &ownership, &mut findings);
 
     let scene = Scene { input, ownership: &ownership, issuers: &issuers };
@@ -181,6 +189,7 @@ pub fn compile(objects: &Objects, settings: &Settings, facts: &Facts) -> Compile
         l4,
         allocations,
         public,
+        ownership: ownership_rules,
         parsed: parser.into_parsed(),
         problems: findings.into_problems(),
         report,
@@ -214,7 +223,7 @@ fn load_balancers(
 ) -> (gateway::l4::L4Table, Vec<ServiceReport>) {
     let mut table = gateway::l4::L4Table::default();
     let mut reports = Vec::new();
-    for (key, stored) in input.objects.services.iter().filter(|(_, stored)| backends::is_load_balancer(stored)) {
+    for (key, stored) in input.objects.services.iter().filter(|(_, stored)| input.settings.service_class.is_ours(&stored.object)) {
         let addresses = summary::addresses(allocations, key);
         let ports = l4::listen(input, key, stored, allocations.services.get(key), backends, &mut table, findings);
         let hostnames = named.remove(&stored.reference).unwrap_or_default();

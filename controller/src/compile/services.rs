@@ -7,7 +7,6 @@ use k8s_openapi::api::core::v1::Service;
 use super::Input;
 use super::annotations::others::{self, OLD_PREFIX, PREFIX};
 use super::annotations::values::go_duration;
-use super::backends::is_load_balancer;
 use super::findings::{Findings, annotation};
 use super::names::{host_name, is_within, wildcard_base};
 use crate::objects::{ObjectKey, Stored};
@@ -40,10 +39,15 @@ fn read<'a>(input: Input<'a>, key: &'a ObjectKey, stored: &'a Stored<Service>, f
     if others::is_dns_elsewhere(annotations) {
         return None;
     }
+    let is_ours = input.settings.service_class.is_ours(&stored.object);
+    if !is_ours && stored.object.spec.as_ref().is_some_and(|spec| spec.type_.as_deref() == Some("LoadBalancer")) {
+        // Whoever gives it an address names it too.
+        return None;
+    }
     others::judge_service(stored, annotations, findings);
     let (name, value) = value(stored, annotations, "hostname", findings)?;
     let field = annotation(&name);
-    if !is_load_balancer(stored) {
+    if !is_ours {
         findings.warning(stored, field, Reason::NoEffect, "has no effect: only Services of type LoadBalancer get DNS names here");
         return None;
     }

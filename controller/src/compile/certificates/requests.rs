@@ -46,7 +46,8 @@ pub(super) fn read<'a>(
     let asked = asked(scene, view, findings);
     let common = common_name(scene, view, findings);
     for (index, (tls, hosts)) in view.spec.tls.iter().flatten().zip(&view.tls_hosts).enumerate() {
-        let hosts = hosts.iter().flatten().filter(|host| scene.ownership.permit(view.namespace(), host).is_ok()).cloned().collect::<Vec<_>>();
+        report_shared(scene, view, index, hosts, findings);
+        let hosts = hosts.iter().flatten().filter(|host| scene.ownership.permit_key(view.namespace(), host).is_ok()).cloned().collect::<Vec<_>>();
         let secret = tls.secret_name.as_ref().filter(|name| !name.is_empty());
         let secret = secret.map(|name| SecretName { namespace: view.key.namespace.clone(), name: name.clone() });
         let entry = Entry { view, index, is_open: tls.hosts.as_ref().is_none_or(Vec::is_empty), hosts, secret };
@@ -59,6 +60,17 @@ pub(super) fn read<'a>(
         // An entry that the wildcard serves needs no Secret, unless the tenant brought one.
         if is_ordered || matches!(asked, Asked::Nothing) || entry.is_brought(scene) {
             serve.extend(entry.serve());
+        }
+    }
+}
+
+/// Tells of hosts that the namespace shares by path: their certificate is the holder's.
+fn report_shared(scene: Scene<'_, '_>, view: &View<'_>, entry: usize, hosts: &[Option<String>], findings: &mut Findings) {
+    let permits = |host: &str| (scene.ownership.permit(view.namespace(), host), scene.ownership.permit_key(view.namespace(), host));
+    for (index, host) in hosts.iter().enumerate().filter_map(|(index, host)| Some((index, host.as_deref()?))) {
+        if let (Ok(()), Err(_)) = permits(host) {
+            let message = format!("{host:?} is shared by path and held by another namespace, whose certificate serves it; remove it here");
+            findings.hint(view.stored, format!("spec.tls[{entry}].hosts[{index}]"), Reason::NoEffect, message);
         }
     }
 }
