@@ -136,6 +136,7 @@ fn offline(paths: &[PathBuf], file: Option<&PathBuf>) -> anyhow::Result<(View, V
         problems: problems.clone(),
         ignored: read.objects.others,
         public_addresses: config.gateway.public_addresses,
+        basis: None,
     };
     Ok((view, problems))
 }

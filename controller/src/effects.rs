@@ -2,6 +2,7 @@
 //! nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ const POLICY: &str = "ledger/ownership.json";
 /// What was written last, so that the same is not written again.
 #[derive(Debug)]
 pub struct Effects {
-    state: StateDir,
+    state: Arc<StateDir>,
     allocations: Allocations,
     policy: Option<Ownership>,
     serials: BTreeMap<String, ZoneSerial>,
@@ -51,7 +52,8 @@ impl Effects {
     ///
     /// # Errors
     /// When a file cannot be read: to go on without it would give a held address to another.
-    pub fn open(state: StateDir) -> Result<Self, EffectsError> {
+    pub fn open(state: impl Into<Arc<StateDir>>) -> Result<Self, EffectsError> {
+        let state = state.into();
         let allocations = read(&state, ALLOCATIONS)?.unwrap_or_default();
         let policy = read(&state, POLICY)?;
         let mut serials = BTreeMap::new();
@@ -69,7 +71,7 @@ impl Effects {
 
     /// The state directory.
     #[must_use]
-    pub const fn state(&self) -> &StateDir {
+    pub fn state(&self) -> &StateDir {
         &self.state
     }
 

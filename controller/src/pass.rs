@@ -14,7 +14,7 @@ use crate::object_status;
 use crate::ownership::Policy;
 use crate::problem::{ObjectRef, Problem, Reason, Severity};
 use crate::source::Read;
-use crate::status::{Phase, Published, View};
+use crate::status::{Basis, Phase, Published, View};
 
 /// Where a pass delivers.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub struct Inputs {
 /// Runs passes.
 #[derive(Debug)]
 pub struct Passes {
-    settings: Settings,
+    settings: Arc<Settings>,
     effects: Effects,
     zones: Zones,
     parsed: ParsedCertificates,
@@ -60,7 +60,16 @@ impl Passes {
     #[must_use]
     pub fn new(settings: Settings, effects: Effects, metrics: Metrics, outlets: Outlets) -> Self {
         let policy = effects.policy().and_then(|written| Policy::read(written).ok()).map(Arc::new);
-        Self { settings, effects, zones: Zones::default(), parsed: ParsedCertificates::default(), policy, metrics, outlets, generation: 0 }
+        Self {
+            settings: Arc::new(settings),
+            effects,
+            zones: Zones::default(),
+            parsed: ParsedCertificates::default(),
+            policy,
+            metrics,
+            outlets,
+            generation: 0,
+        }
     }
 
     /// Compiles and delivers. Blocking: it compiles and writes files.
@@ -105,6 +114,7 @@ impl Passes {
             problems,
             ignored: inputs.read.objects.others.clone(),
             public_addresses: self.settings.public_addresses.clone(),
+            basis: Some(Basis { settings: self.settings.clone(), read: inputs.read.clone(), rules: compiled.ownership }),
         };
         self.publish(view);
     }

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
+use crate::admission::{self, CertificateError, Certificates};
 use crate::compile::{Settings, SettingsError};
 use crate::config::{AccessLog, Config, Role};
 use crate::effects::{Effects, EffectsError};
@@ -60,6 +61,12 @@ pub enum RunError {
     /// The admin listener cannot be bound.
     #[error("admin.listen: {0}: {1}; choose another with --admin")]
     Admin(SocketAddr, io::Error),
+    /// The webhook has no certificate.
+    #[error(transparent)]
+    AdmissionCertificate(#[from] CertificateError),
+    /// The webhook cannot be bound.
+    #[error("admission.listen: {0}: {1}")]
+    Admission(SocketAddr, io::Error),
     /// Metrics clash.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -88,6 +95,7 @@ pub struct Started {
     effects: Effects,
     store: acme::Store,
     watched: Watched,
+    admission: Option<(SocketAddr, Certificates)>,
     registry: Registry,
     gateway: Option<gateway::Gateway>,
     dns: Option<dns::Server>,
@@ -131,18 +139,23 @@ impl Started {
         let serves_dns = config.role.serves_dns();
         let dns = serves_dns.then(|| dns::Server::bind(&config.dns.listen, zones.clone(), &registry)).transpose()?;
         let store = acme::Store::open(state.path())?;
-        let effects = Effects::open(state)?;
+        let state = Arc::new(state);
+        let effects = Effects::open(Arc::clone(&state))?;
+        let certificates =
+            |address| Certificates::open(state, config.admission.names(), SystemTime::now()).map(|certificates| (address, certificates));
+        let admission = config.admission.listen.map(certificates).transpose()?;
         let watched = source::watch(&config.source.manifests)?;
-        Ok(Self { config, settings, effects, store, watched, registry, gateway, dns, snapshots, zones })
+        Ok(Self { config, settings, effects, store, watched, admission, registry, gateway, dns, snapshots, zones })
     }
 
     /// Serves until SIGTERM or SIGINT, then drains. `ready` is called once the first snapshot is served.
     ///
     /// # Errors
     /// When a part cannot start.
-    pub async fn run(self, ready: impl FnOnce(&Addresses) + Send) -> Result<(), RunError> {
+    pub async fn run(mut self, ready: impl FnOnce(&Addresses) + Send) -> Result<(), RunError> {
         let (published, told) = watch::channel(Arc::<Published>::default());
         let listen = self.config.admin.listen;
+        let admission = bind_admission(self.admission.take(), &told).await?;
         let admin = Admin::bind(listen, told, self.registry.clone()).await.map_err(|e| RunError::Admin(listen, e))?;
         let addresses = self.addresses(admin.local_address()?);
         let (wanted, wants) = watch::channel(Arc::<acme::WantedSet>::default());
@@ -159,6 +172,7 @@ impl Started {
 
         let stop = CancellationToken::new();
         let (stop_last, admin_task) = spawned(|stop| admin.run(stop));
+        let (stop_admission, admission_task) = spawned(|stop| serve_admission(admission, stop));
         let (stop_dns, dns_task) = spawned(|stop| serve_dns(self.dns, stop));
         let gateway_task = tokio::spawn(serve_gateway(self.gateway, stop.clone()));
         let l4_task = self.config.role.serves_gateway().then(|| tokio::spawn(forward(forwarder.clone(), l4_tables)));
@@ -186,6 +200,8 @@ impl Started {
         drop(silent);
         stop_dns.cancel();
         let _ = dns_task.await;
+        stop_admission.cancel();
+        let _ = admission_task.await;
         stop_last.cancel();
         let _ = admin_task.await;
         Ok(())
@@ -206,6 +222,21 @@ fn spawned<F: Future<Output = ()> + Send + 'static>(task: impl FnOnce(Cancellati
 async fn serve_gateway(gateway: Option<gateway::Gateway>, stop: CancellationToken) {
     if let Some(gateway) = gateway {
         gateway.run(stop).await;
+    }
+}
+
+async fn bind_admission(
+    wanted: Option<(SocketAddr, Certificates)>,
+    published: &watch::Receiver<Arc<Published>>,
+) -> Result<Option<admission::Listener>, RunError> {
+    let Some((address, certificates)) = wanted else { return Ok(None) };
+    let bound = admission::Listener::bind(address, certificates, published.clone()).await;
+    bound.map(Some).map_err(|e| RunError::Admission(address, e))
+}
+
+async fn serve_admission(admission: Option<admission::Listener>, stop: CancellationToken) {
+    if let Some(admission) = admission {
+        admission.run(stop).await;
     }
 }
 

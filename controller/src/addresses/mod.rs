@@ -17,6 +17,7 @@ mod requests;
 mod selector;
 
 pub use allocate::{Outcome, allocate};
+pub(crate) use choice::impossible;
 pub use claim::{Asked, Claim, Families, Family, Port, Protocol, Request, Traffic};
 pub use held::{Allocation, Allocations, MalformedKey};
 pub use pool::{PoolError, PoolRanges};
