@@ -20,13 +20,13 @@ use crate::transport::Session;
 /// The accounts, each registered by one attempt at a time.
 #[derive(Clone)]
 pub(crate) struct Accounts {
-    store: Arc<Store>,
+    store: Arc<dyn Store>,
     gates: Arc<Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>>,
 }
 
 impl Accounts {
     /// The accounts that this store keeps.
-    pub(crate) fn new(store: Arc<Store>) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
         Self { store, gates: Arc::default() }
     }
 

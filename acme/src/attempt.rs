@@ -40,7 +40,7 @@ pub(crate) struct Attempt {
     pub(crate) predecessor: Option<Arc<HeldCertificate>>,
     pub(crate) session: Session,
     pub(crate) accounts: Accounts,
-    pub(crate) store: Arc<Store>,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) board: Board,
     pub(crate) self_check: SelfCheck,
     pub(crate) clock: Clock,

@@ -46,20 +46,10 @@ impl Options {
     }
 }
 
-/// Why the engine does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The registry refused the metrics: they were registered before.
-    #[error("cannot register the metrics: {0}")]
-    Metrics(#[from] prometheus::Error),
-    /// The store cannot be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 /// The running engine. Dropping it stops it at once, as a crash would: nothing that was acknowledged is lost.
 pub struct Engine {
     task: tokio::task::JoinHandle<()>,
+    metrics: Metrics,
 }
 
 impl Engine {
@@ -67,29 +57,29 @@ impl Engine {
     /// whenever it changes.
     ///
     /// # Errors
-    /// When the metrics are registered already, or the store cannot be read.
-    pub fn start(
-        store: Store,
+    /// When the store cannot be read.
+    pub async fn start(
+        store: Arc<dyn Store>,
         wanted: watch::Receiver<Arc<WantedSet>>,
         options: Options,
-        registry: &prometheus::Registry,
-    ) -> Result<(Self, watch::Receiver<Arc<Held>>), StartError> {
-        let metrics = Metrics::register(registry)?;
-        let loaded = store.load()?;
+        metrics: Metrics,
+    ) -> Result<(Self, watch::Receiver<Arc<Held>>), StoreError> {
+        let reader = store.clone();
+        let loaded = tokio::task::spawn_blocking(move || reader.load()).await;
+        let loaded = loaded.map_err(|error| StoreError::Remote { object: "the store".to_owned(), message: error.to_string() })??;
         for aside in &loaded.set_aside {
-            tracing::error!(path = %aside.path.display(), "{}", aside.message);
+            tracing::error!(place = aside.place, "{}", aside.message);
         }
         let certificates: BTreeMap<_, _> = loaded.certificates.into_iter().map(|(secret, held)| (secret, Arc::new(held))).collect();
         for (secret, held) in &certificates {
             metrics.held(secret, held.not_after);
         }
         let (board, held) = Board::new(certificates);
-        let store = Arc::new(store);
         let ledger = Ledger { records: loaded.records, orders: loaded.orders, ..Ledger::default() };
         let accounts = Accounts::new(store.clone());
-        let desk =
-            Desk { store, board, ledger, accounts, options, metrics, transports: BTreeMap::new(), jobs: JoinSet::new(), started: BTreeMap::new() };
-        Ok((Self { task: tokio::spawn(desk.run(wanted)) }, held))
+        let (transports, jobs, started) = (BTreeMap::new(), JoinSet::new(), BTreeMap::new());
+        let desk = Desk { store, board, ledger, accounts, options, metrics: metrics.clone(), transports, jobs, started };
+        Ok((Self { task: tokio::spawn(desk.run(wanted)), metrics }, held))
     }
 
     /// Stops the engine. A file that is being written is still finished; the store is free once that is done.
@@ -103,6 +93,7 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         self.task.abort();
+        self.metrics.none_held();
     }
 }
 
@@ -113,7 +104,7 @@ pub(crate) async fn offload<T: Send + 'static>(work: impl FnOnce() -> T + Send +
 
 /// Everything that the engine's task has before it.
 struct Desk {
-    store: Arc<Store>,
+    store: Arc<dyn Store>,
     board: Board,
     ledger: Ledger,
     accounts: Accounts,

@@ -51,7 +51,7 @@ pub(crate) struct Job {
     pub(crate) record: Record,
     pub(crate) order: Option<OrderRecord>,
     pub(crate) predecessor: Option<Arc<HeldCertificate>>,
-    pub(crate) store: Arc<Store>,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) board: Board,
     pub(crate) accounts: Accounts,
     pub(crate) self_check: SelfCheck,
@@ -138,7 +138,7 @@ impl Job {
 }
 
 /// Keeps a certificate: from here on it survives a crash.
-async fn keep(store: &Arc<Store>, secret: &SecretName, wanted: &Wanted, certificate: HeldCertificate) -> Result<HeldCertificate, AttemptFailure> {
+async fn keep(store: &Arc<dyn Store>, secret: &SecretName, wanted: &Wanted, certificate: HeldCertificate) -> Result<HeldCertificate, AttemptFailure> {
     let (store, secret, wanted) = (store.clone(), secret.clone(), wanted.clone());
     let kept = offload(move || store.save_certificate(&secret, &wanted, &certificate).map(|()| certificate));
     kept.await?.map_err(AttemptFailure::local)

@@ -13,9 +13,9 @@ use crate::failure::FailureKind;
 /// Certificates beyond this many have no series of their own.
 const MOST_CERTIFICATES: usize = 20_000;
 
-/// The metrics of this crate.
+/// The metrics of this crate. Registered once; engines that follow one another share them.
 #[derive(Clone)]
-pub(crate) struct Metrics {
+pub struct Metrics {
     attempts: IntCounterVec,
     failures: IntCounterVec,
     requests: IntCounterVec,
@@ -25,7 +25,10 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     /// Makes and registers them.
-    pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+    ///
+    /// # Errors
+    /// When the registry has them already.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let counter = |name: &str, text: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, text), labels);
         let metrics = Self {
             attempts: counter("vrata_acme_orders_total", "Attempts to obtain a certificate, by result.", &["result"])?,
@@ -59,6 +62,12 @@ impl Metrics {
     pub(crate) fn request(&self, endpoint: &'static str, status: Option<StatusCode>) {
         let status = status.map_or("none", status_label);
         self.requests.with_label_values(&[endpoint, status]).inc();
+    }
+
+    /// Nothing is held here any more.
+    pub(crate) fn none_held(&self) {
+        self.certificates.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.not_after.reset();
     }
 
     /// A certificate is held.

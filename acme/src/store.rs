@@ -1,25 +1,13 @@
-//! What survives a restart: certificates, account keys, orders under way and what is known of each certificate. Files below one directory:
-//!
-//! ```text
-//! secrets/NAMESPACE/NAME.json               the certificate, as a Secret manifest
-//! ledger/accounts/ID.json                   account key, and the account's URL once the CA gave one
-//! ledger/orders/NAMESPACE/NAME.json         the order that the CA has, with the key of the certificate to come
-//! ledger/certificates/NAMESPACE/NAME.json   failures, the CA's advice
-//! ```
-//!
-//! Every file is replaced as a whole. One that cannot be read is moved aside and reported: it never stops the rest.
+//! What survives a restart: certificates, account keys, orders under way and what is known of each certificate. Where it is kept is not this crate's
+//! business: [`crate::FileStore`] keeps it in files.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::files;
 use crate::ledger::{OrderRecord, Record};
-use crate::secret::{from_manifest, to_manifest};
 use crate::{HeldCertificate, SecretName, Wanted};
 
 /// Why something cannot be kept or read.
@@ -39,14 +27,31 @@ pub enum StoreError {
     /// A namespace or name that Kubernetes would not take either, or that is too long for a file name.
     #[error("Secret {0}: not a name that can be kept (lower case letters, digits, '-' and '.', at most 248 characters)")]
     Name(SecretName),
+    /// A Secret that no issuer wrote: somebody brought it, and it is never overwritten.
+    #[error("the Secret {0} is there already and was not written by an issuer; delete it, or name another Secret for this certificate")]
+    Foreign(SecretName),
+    /// Another process is to write now, not this one.
+    #[error("{object} was not written: another replica leads")]
+    NotLeading {
+        /// What was to be written.
+        object: String,
+    },
+    /// A store over the network did not do what it was asked to.
+    #[error("{object}: {message}")]
+    Remote {
+        /// What was read or written.
+        object: String,
+        /// What the other side said.
+        message: String,
+    },
 }
 
-/// A file that could not be read and was moved.
+/// Something that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetAside {
-    /// Where it was.
-    pub path: PathBuf,
-    /// What is wrong with it, and where it is now.
+    /// The file or object.
+    pub place: String,
+    /// What is wrong with it, and what became of it.
     pub message: String,
 }
 
@@ -77,193 +82,50 @@ pub struct Loaded {
     pub set_aside: Vec<SetAside>,
 }
 
-/// The store below a state directory. Only one process has it open.
-#[derive(Debug)]
-pub struct Store {
-    secrets: PathBuf,
-    ledger: PathBuf,
-    /// Held as long as the store is.
-    _lock: File,
-}
-
-impl Store {
-    /// Opens the store, and creates the directories that are missing (0700).
+/// Keeps what has to survive. Every call blocks until that is so; none is made on a thread of the runtime.
+///
+/// # Errors
+/// Each fails when it cannot be read or written for good, or when this process may not write; what was kept before then stays.
+pub trait Store: Send + Sync + 'static {
+    /// Reads everything. What cannot be read is reported, and never stops the rest.
     ///
     /// # Errors
-    /// When a directory cannot be created, or when another process has the store open.
-    pub fn open(state: &Path) -> Result<Self, StoreError> {
-        let (secrets, ledger) = (state.join("secrets"), state.join("ledger"));
-        for directory in [&secrets, &ledger] {
-            files::make_directory(directory).map_err(at(directory))?;
-        }
-        let path = ledger.join("lock");
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(at(&path))?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => StoreError::InUse(state.to_owned()),
-            TryLockError::Error(source) => StoreError::Io { path, source },
-        })?;
-        Ok(Self { secrets, ledger, _lock: lock })
-    }
-
-    /// Reads everything. Files that cannot be read are moved aside, and what a crash left half-written is removed.
-    ///
-    /// # Errors
-    /// When a directory cannot be listed or a file be moved.
-    pub fn load(&self) -> Result<Loaded, StoreError> {
-        let mut set_aside = Vec::new();
-        let certificates = load_all(&self.secrets, &mut set_aside, |secret, bytes| from_manifest(secret, bytes).map_err(|error| error.to_string()))?;
-        let records = load_all(&self.ledger.join("certificates"), &mut set_aside, |_, bytes| from_json(bytes))?;
-        let orders = load_all(&self.ledger.join("orders"), &mut set_aside, |_, bytes| from_json(bytes))?;
-        Ok(Loaded { certificates, records, orders, set_aside })
-    }
+    /// When the store itself cannot be read.
+    fn load(&self) -> Result<Loaded, StoreError>;
 
     /// Keeps a certificate.
     ///
     /// # Errors
-    /// When the name cannot be a file's or the file cannot be written.
-    pub fn save_certificate(&self, secret: &SecretName, wanted: &Wanted, certificate: &HeldCertificate) -> Result<(), StoreError> {
-        write(&file_of(&self.secrets, secret)?, &to_manifest(secret, wanted, certificate))
-    }
+    /// See the trait.
+    fn save_certificate(&self, secret: &SecretName, wanted: &Wanted, certificate: &HeldCertificate) -> Result<(), StoreError>;
 
     /// Keeps what is known of a certificate.
     ///
     /// # Errors
-    /// When the name cannot be a file's or the file cannot be written.
-    pub fn save_record(&self, secret: &SecretName, record: &Record) -> Result<(), StoreError> {
-        write(&file_of(&self.ledger.join("certificates"), secret)?, &to_json(record))
-    }
+    /// See the trait.
+    fn save_record(&self, secret: &SecretName, record: &Record) -> Result<(), StoreError>;
 
     /// Keeps an order.
     ///
     /// # Errors
-    /// When the name cannot be a file's or the file cannot be written.
-    pub fn save_order(&self, secret: &SecretName, order: &OrderRecord) -> Result<(), StoreError> {
-        write(&file_of(&self.ledger.join("orders"), secret)?, &to_json(order))
-    }
+    /// See the trait.
+    fn save_order(&self, secret: &SecretName, order: &OrderRecord) -> Result<(), StoreError>;
 
     /// Forgets an order.
     ///
     /// # Errors
-    /// When the name cannot be a file's or the file cannot be removed.
-    pub fn remove_order(&self, secret: &SecretName) -> Result<(), StoreError> {
-        let path = file_of(&self.ledger.join("orders"), secret)?;
-        files::remove(&path).map_err(at(&path))
-    }
+    /// See the trait.
+    fn remove_order(&self, secret: &SecretName) -> Result<(), StoreError>;
 
-    /// The account on record, if there is one. One that cannot be read is moved aside.
+    /// The account on record, if there is one.
     ///
     /// # Errors
-    /// When the file cannot be read or moved.
-    pub fn account(&self, id: &str) -> Result<Option<AccountRecord>, StoreError> {
-        let path = self.account_file(id);
-        let Some(bytes) = files::read(&path).map_err(at(&path))? else { return Ok(None) };
-        match from_json(&bytes) {
-            Ok(account) => Ok(Some(account)),
-            Err(why) => {
-                let set_aside = move_aside(&path, &why)?;
-                tracing::error!(path = %set_aside.path.display(), "{}", set_aside.message);
-                Ok(None)
-            }
-        }
-    }
+    /// See the trait.
+    fn account(&self, id: &str) -> Result<Option<AccountRecord>, StoreError>;
 
-    /// Keeps an account.
+    /// Keeps an account. `id` has only lower case letters and digits.
     ///
     /// # Errors
-    /// When the file cannot be written.
-    pub fn save_account(&self, id: &str, account: &AccountRecord) -> Result<(), StoreError> {
-        write(&self.account_file(id), &to_json(account))
-    }
-
-    /// `id` is a digest: it needs no check as a file name.
-    fn account_file(&self, id: &str) -> PathBuf {
-        self.ledger.join("accounts").join(format!("{id}.json"))
-    }
+    /// See the trait.
+    fn save_account(&self, id: &str, account: &AccountRecord) -> Result<(), StoreError>;
 }
-
-fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
-    let path = path.to_owned();
-    |source| StoreError::Io { path, source }
-}
-
-fn write(path: &Path, content: &[u8]) -> Result<(), StoreError> {
-    files::write(path, content).map_err(at(path))
-}
-
-fn to_json(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec_pretty(value).expect("records have a JSON form")
-}
-
-fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    serde_json::from_slice(bytes).map_err(|error| error.to_string())
-}
-
-/// The file of a Secret. Names come from outside: only those that Kubernetes allows become paths.
-fn file_of(directory: &Path, secret: &SecretName) -> Result<PathBuf, StoreError> {
-    let namespace = secret.namespace == SecretName::PLATFORM || (secret.namespace.len() <= 63 && label(&secret.namespace));
-    if namespace && secret.name.len() <= 248 && secret.name.split('.').all(label) {
-        Ok(directory.join(&secret.namespace).join(format!("{}.json", secret.name)))
-    } else {
-        Err(StoreError::Name(secret.clone()))
-    }
-}
-
-/// A DNS label as RFC 1123 has it.
-fn label(text: &str) -> bool {
-    let inner = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    inner && !text.is_empty() && !text.starts_with('-') && !text.ends_with('-')
-}
-
-/// Reads every NAMESPACE/NAME.json below a directory.
-fn load_all<T>(
-    directory: &Path,
-    set_aside: &mut Vec<SetAside>,
-    parse: impl Fn(&SecretName, &[u8]) -> Result<T, String>,
-) -> Result<BTreeMap<SecretName, T>, StoreError> {
-    let mut found = BTreeMap::new();
-    for namespace in entries(directory)?.into_iter().filter(|path| path.is_dir()) {
-        for path in entries(&namespace)? {
-            if remove_leftover(&path)? || path.extension().is_none_or(|extension| extension != "json") {
-                continue;
-            }
-            match read_one(&path, &parse) {
-                Ok((secret, value)) => drop(found.insert(secret, value)),
-                Err(why) => set_aside.push(move_aside(&path, &why)?),
-            }
-        }
-    }
-    Ok(found)
-}
-
-fn entries(directory: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    match fs::read_dir(directory) {
-        Ok(listing) => listing.map(|entry| entry.map(|entry| entry.path()).map_err(at(directory))).collect(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(at(directory)(error)),
-    }
-}
-
-fn remove_leftover(path: &Path) -> Result<bool, StoreError> {
-    let leftover = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(files::TEMPORARY));
-    if leftover {
-        files::remove(path).map_err(at(path))?;
-    }
-    Ok(leftover)
-}
-
-fn read_one<T>(path: &Path, parse: impl Fn(&SecretName, &[u8]) -> Result<T, String>) -> Result<(SecretName, T), String> {
-    let part = |text: Option<&std::ffi::OsStr>| text.and_then(|text| text.to_str()).unwrap_or_default().to_owned();
-    let secret = SecretName { namespace: part(path.parent().and_then(Path::file_name)), name: part(path.file_stem()) };
-    file_of(Path::new(""), &secret).map_err(|error| error.to_string())?;
-    let bytes = files::read(path).map_err(|error| error.to_string())?.ok_or("it vanished")?;
-    let value = parse(&secret, &bytes)?;
-    Ok((secret, value))
-}
-
-fn move_aside(path: &Path, why: &str) -> Result<SetAside, StoreError> {
-    let target = files::set_aside(path).map_err(at(path))?;
-    Ok(SetAside { path: path.to_owned(), message: format!("cannot be read ({why}); moved to {}", target.display()) })
-}
-
-#[cfg(test)]
-mod tests;

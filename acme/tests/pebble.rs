@@ -35,7 +35,7 @@ async fn every_challenge_type_leads_to_a_certificate() {
             ("rsa", rsa),
         ],
     );
-    world.start();
+    world.start().await;
     for (name, names) in [
         ("http", vec!["http.example"]),
         ("alpn", vec!["alpn.example"]),
@@ -53,7 +53,7 @@ async fn every_challenge_type_leads_to_a_certificate() {
     assert_eq!((world.files("ledger/accounts"), world.files("ledger/orders"), world.files("secrets")), (1, 0, 6));
     let before = world.held().certificates.clone();
     world.stop().await;
-    world.start();
+    world.start().await;
     assert_eq!(world.held().certificates, before, "held is complete at once after a restart");
 }
 
@@ -62,7 +62,7 @@ async fn a_certificate_is_renewed_with_a_new_key_before_it_ends() {
     let (mut world, pebble) = world(Behaviour { validity: 12, ..Behaviour::default() }).await;
     let proxy = Proxy::start(&pebble).await;
     world.want(&proxy.directory_url, &proxy.ca_bundle, vec![("short", wanted(&["short.example"], &[Http01]))]);
-    world.start();
+    world.start().await;
     let first = world.certificate("short").await;
     let second = eventually("a renewal", || world.held().certificates.get(&secret("short")).filter(|next| **next != first).cloned()).await;
     assert!(second.not_after > first.not_after && second.key_pem != first.key_pem);
@@ -80,7 +80,7 @@ async fn refused_nonces_are_only_slow() {
         let (mut world, pebble) = world(Behaviour { nonce_reject, ..Behaviour::default() }).await;
         let names = ["a.nonce.example", "b.nonce.example"];
         world.want(&pebble.directory_url, &pebble.ca_bundle, vec![("nonce", wanted(&names, &[Http01]))]);
-        world.start();
+        world.start().await;
         assert_eq!(world.certificate("nonce").await.names.len(), 2);
     }
 }
@@ -92,7 +92,7 @@ async fn a_ca_that_is_down_is_waited_for() {
     let url = format!("https://127.0.0.1:{port}/dir");
     let bundle = support::LoopbackIdentity::new().certificate_pem;
     world.want(&url, &bundle, vec![("late", wanted(&["late.example"], &[Http01]))]);
-    world.start();
+    world.start().await;
     let failure = world.failure("late").await;
     assert!(failure.message.contains(&format!("cannot reach 127.0.0.1:{port}")), "{}", failure.message);
     assert_eq!(failure.attempts, 1);
@@ -107,7 +107,7 @@ async fn a_ca_that_recovers_is_asked_again_by_itself() {
     let proxy = Proxy::start(&pebble).await;
     proxy.faults.lock().unwrap().instead = vec![("/dir", StatusCode::SERVICE_UNAVAILABLE, 1)];
     world.want(&proxy.directory_url, &proxy.ca_bundle, vec![("again", wanted(&["again.example"], &[Http01]))]);
-    world.start();
+    world.start().await;
     let failure = world.failure("again").await;
     assert!(failure.message.contains("status 503"), "{}", failure.message);
     proxy.faults.lock().unwrap().instead.clear();
@@ -121,7 +121,7 @@ async fn retry_after_of_a_limit_is_obeyed_and_its_words_are_shown() {
     proxy.faults.lock().unwrap().instead = vec![("/order-plz", StatusCode::TOO_MANY_REQUESTS, 3)];
     world.want(&proxy.directory_url, &proxy.ca_bundle, vec![("limited", wanted(&["limited.example"], &[Http01]))]);
     let asked = std::time::SystemTime::now();
-    world.start();
+    world.start().await;
     let failure = world.failure("limited").await;
     assert!(failure.message.contains("too many, says the test (rateLimited)"), "{}", failure.message);
     let wait = failure.retry_at.duration_since(asked).unwrap();
@@ -138,7 +138,7 @@ async fn a_refused_name_shows_the_words_of_the_ca_and_its_neighbour_gets_a_certi
         &pebble.ca_bundle,
         vec![("blocked", wanted(&["x.blocked.example"], &[Http01])), ("good", wanted(&["good.example"], &[Http01]))],
     );
-    world.start();
+    world.start().await;
     let failure = world.failure("blocked").await;
     assert!(failure.message.contains("rejectedIdentifier") && failure.message.contains("blocked.example"), "{}", failure.message);
     assert_eq!(world.certificate("good").await.names, ["good.example"]);
@@ -150,7 +150,7 @@ async fn the_ca_is_not_asked_before_our_own_listener_answers() {
     let proxy = Proxy::start(&pebble).await;
     world.self_check.deadline = std::time::Duration::from_millis(300);
     world.want(&proxy.directory_url, &proxy.ca_bundle, vec![("checked", wanted(&["checked.example"], &[Http01]))]);
-    world.start();
+    world.start().await;
     let source = world.responders.source.clone();
     source.follow(None);
     let failure = world.failure("checked").await;
@@ -158,7 +158,7 @@ async fn the_ca_is_not_asked_before_our_own_listener_answers() {
     let told = proxy.faults.lock().unwrap().seen.iter().any(|(_, path, _)| path.contains("/chalZ/"));
     assert!(!told, "the CA was told of a challenge that is not answered");
     world.stop().await;
-    world.start();
+    world.start().await;
     assert_eq!(world.certificate("checked").await.names, ["checked.example"]);
     assert_eq!((proxy.created("/order-plz"), proxy.created("/sign-me-up")), (1, 1), "the same order went on");
 }
@@ -169,7 +169,7 @@ async fn a_failed_validation_shows_what_the_ca_saw() {
     // Nothing is checked here, so that the CA is told although its way to us is closed.
     world.self_check = acme::SelfCheck::default();
     world.want(&pebble.directory_url, &pebble.ca_bundle, vec![("closed", wanted(&["closed.example"], &[Http01, TlsAlpn01]))]);
-    world.start();
+    world.start().await;
     world.responders.source.follow(None);
     let failure = world.failure("closed").await;
     assert!(failure.message.starts_with("closed.example: ") && failure.message.contains("(unauthorized)"), "{}", failure.message);
@@ -185,7 +185,7 @@ async fn an_order_survives_a_crash_at_any_request() {
             let proxy = Proxy::start(&pebble).await;
             proxy.faults.lock().unwrap().cut = Some((request, side));
             world.want(&proxy.directory_url, &proxy.ca_bundle, vec![("crash", wanted(&["crash.example"], &[Http01]))]);
-            world.start();
+            world.start().await;
             let ended = eventually("the crash, or the end", || {
                 if proxy.faults.lock().unwrap().was_cut { Some(false) } else { world.held().certificates.get(&secret("crash")).map(|_| true) }
             });
@@ -197,7 +197,7 @@ async fn an_order_survives_a_crash_at_any_request() {
             // A CA that was told of the challenge looks at once. Were nobody to answer, it would rightly find the order invalid.
             world.responders.source.keep();
             world.stop().await;
-            world.start();
+            world.start().await;
             assert_eq!(world.certificate("crash").await.names, ["crash.example"]);
             assert_eq!(proxy.created("/sign-me-up"), 1, "{side:?} {request}: one account");
             // The answer that names a new order was lost: nobody can know of that one.
@@ -222,7 +222,7 @@ async fn issuers_without_a_server_sign_here() {
     let certificates = ["self", "ca", "broken"].map(|name| (secret(name), Wanted { issuer: id(name), ..wanted(&["local.example"], &[]) }));
     let set = WantedSet { issuers: issuers.map(|(name, issuer)| (id(name), issuer)).into(), certificates: certificates.into() };
     world.wanted.send_replace(Arc::new(set));
-    world.start();
+    world.start().await;
     assert_eq!(world.certificate("self").await.issuer, "Issuer team/self");
     assert!(world.certificate("ca").await.ca_pem.is_some());
     let failure = world.failure("broken").await;

@@ -1,5 +1,6 @@
 //! From what was compiled to what the data planes hold: the gateway's snapshot, and built zones, of which the unchanged ones are those of the last pass.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dns::{EmptyNonTerminals, Zone, ZoneError, ZoneSet};
@@ -7,11 +8,28 @@ use gateway::{CertificateTable, Snapshot};
 
 use crate::compile::{Compiled, ZoneContent};
 use crate::effects::{Effects, EffectsError};
+use crate::replicas::serials::{Authority, Choice};
 
 /// The zones of the last pass.
 #[derive(Debug, Default)]
 pub struct Zones {
-    built: Vec<(ZoneContent, Arc<Zone>)>,
+    built: Vec<Built>,
+}
+
+/// A zone as it is served.
+#[derive(Debug)]
+struct Built {
+    content: ZoneContent,
+    zone: Arc<Zone>,
+    serial: Choice,
+}
+
+impl Built {
+    /// Whether the zone can go on as it is.
+    fn is_current(&self, content: &ZoneContent, authority: &Authority) -> bool {
+        let in_place = || self.serial.settled && !authority.limits(&name(content)).is_below_floor(self.serial.serial);
+        self.content == *content && in_place()
+    }
 }
 
 /// A zone cannot be served as it was compiled.
@@ -45,43 +63,64 @@ pub fn snapshot(generation: u64, compiled: &mut Compiled) -> Snapshot {
 }
 
 impl Zones {
-    /// The zones, at serials that are persisted. Where one cannot be built the last one stays.
-    pub fn update(&mut self, contents: &[ZoneContent], effects: &mut Effects, unix_seconds: u32) -> (ZoneSet, Vec<AssembleError>) {
+    /// The zones, at serials that are persisted and that `authority` lets be taken. Where one cannot be built the last one stays.
+    pub fn update(
+        &mut self,
+        contents: &[ZoneContent],
+        effects: &mut Effects,
+        authority: &Authority,
+        unix_seconds: u32,
+    ) -> (ZoneSet, Vec<AssembleError>) {
         let mut errors = Vec::new();
         let mut built = Vec::new();
         let mut last = std::mem::take(&mut self.built);
         for content in contents {
-            let before = last.iter().position(|(_, zone)| *zone.origin() == content.origin).map(|at| last.swap_remove(at));
+            let before = last.iter().position(|built| *built.zone.origin() == content.origin).map(|at| last.swap_remove(at));
             match before {
-                Some((old, zone)) if old == *content => built.push((old, zone)),
-                before => match build(content, before.is_some(), effects, unix_seconds) {
-                    Ok(zone) => built.push((content.clone(), Arc::new(zone))),
-                    Err(error) => {
-                        errors.push(error);
-                        built.extend(before);
+                Some(before) if before.is_current(content, authority) => built.push(before),
+                before => {
+                    let changed = before.as_ref().is_some_and(|before| before.content != *content || !before.serial.settled);
+                    match build(content, changed, effects, authority, unix_seconds) {
+                        Ok(zone) => built.push(zone),
+                        Err(error) => {
+                            errors.push(error);
+                            built.extend(before);
+                        }
                     }
-                },
+                }
             }
         }
         self.built = built;
-        let set = ZoneSet::new(self.built.iter().map(|(_, zone)| zone.clone()).collect()).unwrap_or_else(|error| {
+        let set = ZoneSet::new(self.built.iter().map(|built| built.zone.clone()).collect()).unwrap_or_else(|error| {
             errors.push(AssembleError::Zones(Box::new(error)));
             ZoneSet::default()
         });
         (set, errors)
     }
+
+    /// The serials that the zones would have if all could be taken.
+    #[must_use]
+    pub fn wanted_serials(&self) -> BTreeMap<String, u32> {
+        self.built.iter().map(|built| (name(&built.content), built.serial.wanted)).collect()
+    }
+}
+
+fn name(content: &ZoneContent) -> String {
+    content.origin.to_lowercase().to_string().trim_end_matches('.').to_owned()
 }
 
 /// Builds a zone at the serial it will probably have, and once more where it has another.
-fn build(content: &ZoneContent, changed: bool, effects: &mut Effects, unix_seconds: u32) -> Result<Zone, AssembleError> {
-    let name = content.origin.to_lowercase().to_string().trim_end_matches('.').to_owned();
+fn build(content: &ZoneContent, changed: bool, effects: &mut Effects, authority: &Authority, unix_seconds: u32) -> Result<Built, AssembleError> {
+    let name = name(content);
+    let limits = authority.limits(&name);
     let at = |serial| {
         Zone::build(content.origin.clone(), &content.soa, serial, &content.records, EmptyNonTerminals::InheritWildcard)
             .map_err(|source| AssembleError::Zone { zone: name.clone(), source: Box::new(source) })
     };
-    let zone = at(effects.likely_serial(&name, changed, unix_seconds))?;
-    let serial = effects.serial(&name, zone.content_hash(), unix_seconds)?;
-    if serial == zone.serial() { Ok(zone) } else { at(serial) }
+    let zone = at(effects.likely_serial(&name, changed, limits, unix_seconds))?;
+    let serial = effects.serial(&name, zone.content_hash(), limits, unix_seconds)?;
+    let zone = if serial.serial == zone.serial() { zone } else { at(serial.serial)? };
+    Ok(Built { content: content.clone(), zone: Arc::new(zone), serial })
 }
 
 /// The zones as they would be served, at serial 1, for explanations without a state directory.

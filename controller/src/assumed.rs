@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::compile::Settings;
-use crate::objects::{Age, IssuerSpec, ObjectKey, Objects, SelfSignedSpec, Stored};
+use crate::objects::{Age, IssuerSpec, Meta, ObjectKey, Objects, SelfSignedSpec, Stored};
 use crate::problem::ObjectRef;
 
 const ANNOTATION: &str = "cert-manager.io/cluster-issuer";
@@ -24,5 +24,5 @@ pub fn issuers(objects: &mut Objects, settings: &Settings) {
 fn issuer(name: String) -> Stored<IssuerSpec> {
     let spec = IssuerSpec { self_signed: Some(SelfSignedSpec::default()), ..IssuerSpec::default() };
     let age = Age { created: None, origin: None, name: name.clone() };
-    Stored { reference: ObjectRef { kind: "ClusterIssuer".into(), namespace: None, name }, object: spec, origin: None, age }
+    Stored { reference: ObjectRef { kind: "ClusterIssuer".into(), namespace: None, name }, object: spec, origin: None, age, meta: Meta::default() }
 }

@@ -29,7 +29,7 @@ pub struct Cli {
 pub enum Command {
     /// Serve everything on loopback, with example apps and a local CA
     Demo(Demo),
-    /// Serve a directory of manifests
+    /// Serve a Kubernetes cluster, or a directory of manifests
     Run(Run),
     /// Compile manifests and print what is wrong with them; exit 1 on errors
     Check(Check),
@@ -68,9 +68,12 @@ pub struct Run {
     /// Directory of manifests, or a file; may be repeated
     #[arg(long, value_name = "DIR", conflicts_with = "kubernetes")]
     pub manifests: Vec<PathBuf>,
-    /// Serve a Kubernetes cluster (not available in this version)
+    /// Serve a Kubernetes cluster
     #[arg(long)]
     pub kubernetes: bool,
+    /// How to reach the cluster, instead of the pod's service account
+    #[arg(long, value_name = "FILE", conflicts_with = "manifests")]
+    pub kubeconfig: Option<PathBuf>,
     /// The only directory that is written
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
@@ -165,6 +168,7 @@ impl Run {
         Overrides {
             manifests: self.manifests.clone(),
             kubernetes: self.kubernetes,
+            kubeconfig: self.kubeconfig.clone(),
             state: self.state.clone(),
             zones: self.zones.clone(),
             pools: self.pools.clone(),

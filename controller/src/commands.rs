@@ -117,7 +117,7 @@ fn offline(paths: &[PathBuf], file: Option<&PathBuf>) -> anyhow::Result<(View, V
     let config = match file {
         Some(file) => config::load(Some(file), &Overrides { manifests: paths.to_vec(), ..Overrides::default() })?,
         // What a directory may name that a cluster may not, it may name here too.
-        None => Config { source: config::Source { manifests: paths.to_vec() }, ..Config::default() },
+        None => Config { source: config::Source { manifests: paths.to_vec(), kubernetes: None }, ..Config::default() },
     };
     let settings = settings(&config)?;
     let mut read = source::read(paths)?;
@@ -135,7 +135,7 @@ fn offline(paths: &[PathBuf], file: Option<&PathBuf>) -> anyhow::Result<(View, V
         report: compiled.report,
         problems: problems.clone(),
         ignored: read.objects.others,
-        public_addresses: config.gateway.public_addresses,
+        public_addresses: compiled.public.addresses,
         basis: None,
     };
     Ok((view, problems))

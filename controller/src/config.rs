@@ -83,6 +83,26 @@ pub struct Source {
     /// Directories of manifests, or files.
     #[serde(with = "one_or_many")]
     pub manifests: Vec<PathBuf>,
+    /// A Kubernetes cluster, instead of manifests.
+    pub kubernetes: Option<Kubernetes>,
+}
+
+/// A Kubernetes cluster as the source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Kubernetes {
+    /// How to reach it; without it the service account of the pod, or what kubectl would use.
+    pub kubeconfig: Option<PathBuf>,
+    /// Namespace of the program's own objects.
+    pub namespace: String,
+    /// Headless Service of the replicas in that namespace.
+    pub peers_service: String,
+}
+
+impl Default for Kubernetes {
+    fn default() -> Self {
+        Self { kubeconfig: None, namespace: "vrata-system".into(), peers_service: "vrata-peers".into() }
+    }
 }
 
 /// The data plane for HTTP and TLS.
@@ -97,6 +117,8 @@ pub struct Gateway {
     pub https: Vec<SocketAddr>,
     /// Addresses under which clients reach this gateway; they are published in DNS and in status.
     pub public_addresses: Vec<IpAddr>,
+    /// Service (`namespace/name`) whose addresses and host names are the public ones instead, as soon as it has any.
+    pub publish_service: Option<String>,
     /// Port under which clients reach the HTTPS listener; redirects name it unless it is 443.
     pub public_https_port: u16,
     /// Class that the annotation `kubernetes.io/ingress.class` has to name.
@@ -183,6 +205,8 @@ pub struct Certificates {
 pub struct Addresses {
     /// Pools to allocate from, in this order.
     pub pools: Vec<Pool>,
+    /// Who carries the traffic of allocated addresses.
+    pub traffic: Traffic,
     /// Namespace whose IPAddressPool objects are pools too.
     pub pool_namespace: String,
     /// Services with exactly this loadBalancerClass are ours.
@@ -191,6 +215,17 @@ pub struct Addresses {
     pub default_class: bool,
     /// How many addresses namespaces may hold.
     pub quota: Quota,
+}
+
+/// Who carries the traffic of allocated addresses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Traffic {
+    /// This program, on the machine that has the address.
+    #[default]
+    Forwarder,
+    /// The cluster's kube-proxy: the allocation is enough.
+    KubeProxy,
 }
 
 /// A pool of addresses.
@@ -243,6 +278,7 @@ impl Default for Gateway {
             http: Vec::new(),
             https: Vec::new(),
             public_addresses: Vec::new(),
+            publish_service: None,
             public_https_port: 443,
             ingress_class: "nginx".into(),
             controller_class: "k8s.io/ingress-nginx".into(),
@@ -266,7 +302,7 @@ impl Default for Certificates {
 
 impl Default for Addresses {
     fn default() -> Self {
-        Self { pools: Vec::new(), pool_namespace: "metallb-system".into(), load_balancer_class: None, default_class: true, quota: Quota::default() }
+        Self { pools: Vec::new(), traffic: Traffic::default(), pool_namespace: "metallb-system".into(), load_balancer_class: None, default_class: true, quota: Quota::default() }
     }
 }
 

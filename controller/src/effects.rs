@@ -1,13 +1,16 @@
-//! What is written, in one place: held addresses, zone serials, and what Kubernetes would hold in `.status`. A second pass with the same values writes
-//! nothing.
+//! What is written to the state directory, in one place: held addresses, zone serials, and what Kubernetes would hold in `.status`. A second pass with the
+//! same values writes nothing. In Kubernetes addresses and statuses are in the cluster, where `cluster/` writes them; here is read what it holds.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::addresses::Allocations;
+use crate::addresses::{Allocations, PoolRanges, held_allocations};
 use crate::config::Ownership;
+use crate::objects::Objects;
+use crate::replicas::serials::{Choice, Limits, choose};
 use crate::state::{Durability, StateDir, StateError};
 
 const ALLOCATIONS: &str = "ledger/addresses.json";
@@ -17,6 +20,7 @@ const POLICY: &str = "ledger/ownership.json";
 #[derive(Debug)]
 pub struct Effects {
     state: Arc<StateDir>,
+    in_cluster: bool,
     allocations: Allocations,
     policy: Option<Ownership>,
     serials: BTreeMap<String, ZoneSerial>,
@@ -66,7 +70,15 @@ impl Effects {
         for file in state.list("status")? {
             statuses.insert(file.clone(), state.read(&file)?.unwrap_or_default());
         }
-        Ok(Self { state, allocations, policy, serials, statuses })
+        Ok(Self { state, in_cluster: false, allocations, policy, serials, statuses })
+    }
+
+    /// The same for objects of a cluster, whose status keeps what this would: nothing is written below `status/`, and no allocation.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn in_cluster(state: impl Into<Arc<StateDir>>) -> Result<Self, EffectsError> {
+        Ok(Self { in_cluster: true, ..Self::open(state)? })
     }
 
     /// The state directory.
@@ -77,16 +89,16 @@ impl Effects {
 
     /// Addresses that are held.
     #[must_use]
-    pub const fn allocations(&self) -> &Allocations {
-        &self.allocations
+    pub fn held(&self, objects: &Objects, pools: &PoolRanges) -> Cow<'_, Allocations> {
+        if self.in_cluster { Cow::Owned(held_allocations(objects, pools)) } else { Cow::Borrowed(&self.allocations) }
     }
 
-    /// Makes an allocation real; nothing may serve it before.
+    /// Makes an allocation real; nothing may serve it before. In a cluster it stays a proposal, and what is compiled serves only what is held.
     ///
     /// # Errors
     /// When it cannot be written; the old one then holds.
     pub fn allocate(&mut self, allocations: &Allocations) -> Result<(), EffectsError> {
-        if *allocations != self.allocations {
+        if !self.in_cluster && *allocations != self.allocations {
             self.state.write(ALLOCATIONS, &json(allocations), Durability::Synced)?;
             self.allocations = allocations.clone();
         }
@@ -115,7 +127,7 @@ impl Effects {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn serial(&mut self, zone: &str, content: [u8; 32], unix_seconds: u32) -> Result<u32, EffectsError> {
+    pub fn serial(&mut self, zone: &str, content: [u8; 32], limits: Limits, unix_seconds: u32) -> Result<Choice, EffectsError> {
         use std::fmt::Write as _;
         let hash = content.iter().fold(String::with_capacity(64), |mut hash, byte| {
             // Writing to a String cannot fail.
@@ -123,21 +135,21 @@ impl Effects {
             hash
         });
         let known = self.serials.get(zone);
-        if let Some(known) = known.filter(|known| known.content == hash) {
-            return Ok(known.serial);
+        let is_new = known.is_none_or(|known| known.content != hash);
+        let choice = choose(known.map(|known| known.serial), is_new, limits, unix_seconds);
+        if choice.settled && (is_new || known.is_none_or(|known| known.serial != choice.serial)) {
+            let next = ZoneSerial { serial: choice.serial, content: hash };
+            self.state.write(&format!("zones/{zone}.json"), &json(&next), Durability::Synced)?;
+            self.serials.insert(zone.to_owned(), next);
         }
-        let next = ZoneSerial { serial: dns::serial::next(known.map(|known| known.serial), unix_seconds), content: hash };
-        self.state.write(&format!("zones/{zone}.json"), &json(&next), Durability::Synced)?;
-        let serial = next.serial;
-        self.serials.insert(zone.to_owned(), next);
-        Ok(serial)
+        Ok(choice)
     }
 
-    /// The serial that [`Self::serial`] will probably give: the one that is known, or the next where the content changed.
+    /// The serial that [`Self::serial`] will probably give, should the content have changed or not.
     #[must_use]
-    pub fn likely_serial(&self, zone: &str, changed: bool, unix_seconds: u32) -> u32 {
+    pub fn likely_serial(&self, zone: &str, changed: bool, limits: Limits, unix_seconds: u32) -> u32 {
         let known = self.serials.get(zone).map(|known| known.serial);
-        known.filter(|_| !changed).unwrap_or_else(|| dns::serial::next(known, unix_seconds))
+        choose(known, changed || known.is_none(), limits, unix_seconds).serial
     }
 
     /// Writes what changed of the statuses (file name below `status/` to content), and removes those that are gone.
@@ -145,6 +157,9 @@ impl Effects {
     /// # Errors
     /// The first file that cannot be written or removed; the others are still brought up to date.
     pub fn publish(&mut self, wanted: BTreeMap<String, Vec<u8>>) -> Result<(), EffectsError> {
+        if self.in_cluster {
+            return Ok(());
+        }
         let mut first = Ok(());
         let gone: BTreeSet<String> = self.statuses.keys().filter(|file| !wanted.contains_key(*file)).cloned().collect();
         for file in gone {
@@ -187,13 +202,14 @@ mod tests {
     fn a_serial_grows_with_the_content_only_and_survives() {
         let directory = tempfile::tempdir().unwrap();
         let mut effects = reopened(&directory);
-        assert_eq!(effects.serial("a.test", [1; 32], 100).unwrap(), 100);
-        assert_eq!(effects.serial("a.test", [1; 32], 500).unwrap(), 100);
-        assert_eq!(effects.serial("a.test", [2; 32], 50).unwrap(), 101);
+        let serial = |effects: &mut Effects, content, now| effects.serial("a.test", content, Limits::Free, now).unwrap().serial;
+        assert_eq!(serial(&mut effects, [1; 32], 100), 100);
+        assert_eq!(serial(&mut effects, [1; 32], 500), 100);
+        assert_eq!(serial(&mut effects, [2; 32], 50), 101);
         drop(effects);
         let mut effects = reopened(&directory);
-        assert_eq!(effects.serial("a.test", [2; 32], 60).unwrap(), 101);
-        assert_eq!(effects.serial("a.test", [3; 32], 60).unwrap(), 102);
+        assert_eq!(serial(&mut effects, [2; 32], 60), 101);
+        assert_eq!(serial(&mut effects, [3; 32], 60), 102);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The program: it reads manifests, compiles them to snapshots for the data planes, keeps tenants apart, and tells people what became of their objects.
 //!
-//! `source/` reads objects, `compile/` (pure) turns them into a [`compile::Compiled`], `effects` writes what must survive, `run` wires it together.
+//! `source/` reads objects, `compile/` (pure) turns them into a [`compile::Compiled`], `effects` and `cluster/`
+//! write what must survive, `run` wires it together.
 
 pub mod addresses;
 pub mod admin;
@@ -9,6 +10,8 @@ pub mod assemble;
 pub mod assumed;
 pub mod check;
 pub mod cli;
+pub mod cluster;
+pub mod cluster_store;
 pub mod commands;
 pub mod compile;
 pub mod config;
@@ -16,12 +19,14 @@ pub mod demo;
 pub mod effects;
 pub mod explain;
 mod field;
+pub mod lease;
 pub mod metrics;
 pub mod object_status;
 pub mod objects;
 pub mod ownership;
 pub mod pass;
 pub mod problem;
+pub mod replicas;
 pub mod run;
 pub mod source;
 pub mod state;

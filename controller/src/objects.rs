@@ -53,6 +53,27 @@ pub struct Stored<T> {
     pub origin: Option<Origin>,
     /// When it came to be, for every question of precedence.
     pub age: Age,
+    /// What an API server keeps about it; empty where there is none.
+    pub meta: Meta,
+}
+
+/// What an API server keeps about an object. Two of them are equal when they are of the same object with the same labels: a new version is no new content.
+#[derive(Debug, Clone, Default)]
+pub struct Meta {
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `metadata.resourceVersion`.
+    pub resource_version: String,
+    /// `metadata.generation`.
+    pub generation: Option<i64>,
+    /// `metadata.labels`.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl PartialEq for Meta {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.uid, &self.labels) == (&other.uid, &other.labels)
+    }
 }
 
 /// Seniority: the lesser is the older. Objects with a creationTimestamp come before those without; those without go by file name and position.

@@ -1,5 +1,6 @@
 //! One pass: from what was read and is held to what is served, written and told. Called whenever one of them changed; it does not wait for anything.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -7,14 +8,16 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::assemble::{self, Zones};
+use crate::cluster;
 use crate::compile::{Compiled, Facts, ParsedCertificates, Settings, ZoneContent, compile};
 use crate::effects::Effects;
 use crate::metrics::Metrics;
 use crate::object_status;
 use crate::ownership::Policy;
 use crate::problem::{ObjectRef, Problem, Reason, Severity};
+use crate::replicas::serials::Authority;
 use crate::source::Read;
-use crate::status::{Basis, Phase, Published, View};
+use crate::status::{Basis, Phase, Published, Replica, View};
 
 /// Where a pass delivers.
 #[derive(Debug)]
@@ -23,12 +26,16 @@ pub struct Outlets {
     pub gateway: Arc<ArcSwap<gateway::Snapshot>>,
     /// The DNS server's zones.
     pub dns: Arc<ArcSwap<dns::ZoneSet>>,
+    /// Serials that the zones want to take.
+    pub serials: watch::Sender<Arc<BTreeMap<String, u32>>>,
     /// What certificates are wanted.
     pub wanted: watch::Sender<Arc<acme::WantedSet>>,
     /// What is forwarded.
     pub l4: watch::Sender<Arc<gateway::l4::L4Table>>,
     /// What is told.
     pub published: watch::Sender<Arc<Published>>,
+    /// What is written to the cluster. Only who listens all the time hears of the last pass; where there is no cluster nobody does.
+    pub cluster: watch::Sender<Option<Arc<cluster::Pass>>>,
 }
 
 /// What a pass starts from.
@@ -40,6 +47,12 @@ pub struct Inputs {
     pub held: Arc<acme::Held>,
     /// Listeners that could not be bound.
     pub unbound: Vec<gateway::l4::BindFailure>,
+    /// Statuses that other controllers write.
+    pub conflicts: Vec<Problem>,
+    /// Who decides about the zones' serials.
+    pub serials: Authority,
+    /// This process among others, where there are others.
+    pub replica: Option<Replica>,
 }
 
 /// Runs passes.
@@ -75,9 +88,11 @@ impl Passes {
     /// Compiles and delivers. Blocking: it compiles and writes files.
     pub fn run(&mut self, inputs: &Inputs, now: SystemTime) {
         self.generation += 1;
+        let (pools, _) = self.settings.pools.with_objects(&inputs.read.objects, &self.settings.pool_namespace);
+        let allocations = self.effects.held(&inputs.read.objects, &pools).into_owned();
         let facts = Facts {
             held: inputs.held.clone(),
-            allocations: self.effects.allocations().clone(),
+            allocations,
             parsed: std::mem::take(&mut self.parsed),
             policy: self.policy.take(),
             now,
@@ -90,7 +105,7 @@ impl Passes {
 
         let snapshot = Arc::new(assemble::snapshot(self.generation, &mut compiled));
         self.outlets.gateway.store(snapshot.clone());
-        self.serve_addresses(&compiled, now);
+        self.serve_addresses(&compiled, &inputs.serials, now);
         self.outlets.wanted.send_if_modified(|wanted| {
             let changed = **wanted != compiled.wanted;
             if changed {
@@ -102,6 +117,7 @@ impl Passes {
         let mut problems = inputs.read.problems.clone();
         problems.append(&mut compiled.problems);
         problems.extend(inputs.unbound.iter().map(unbound));
+        problems.extend_from_slice(&inputs.conflicts);
         problems.sort();
         problems.dedup();
         self.metrics.problems(&problems);
@@ -113,10 +129,20 @@ impl Passes {
             report: compiled.report,
             problems,
             ignored: inputs.read.objects.others.clone(),
-            public_addresses: self.settings.public_addresses.clone(),
+            public_addresses: compiled.public.addresses.clone(),
             basis: Some(Basis { settings: self.settings.clone(), read: inputs.read.clone(), rules: compiled.ownership }),
         };
-        self.publish(view);
+        let view = self.publish(view, inputs.replica.clone());
+        if self.outlets.cluster.receiver_count() > 0 {
+            let pass = cluster::Pass {
+                read: inputs.read.clone(),
+                view,
+                allocations: compiled.allocations,
+                public: compiled.public,
+                orders_known: !inputs.held.states.is_empty(),
+            };
+            self.outlets.cluster.send_replace(Some(Arc::new(pass)));
+        }
     }
 
     /// Remembers the policy of ownership, on disk too where it is from a ConfigMap.
@@ -132,12 +158,13 @@ impl Passes {
     /// Says that a stop was asked for.
     pub fn drain(&self) {
         self.outlets.published.send_modify(|published| {
-            *published = Arc::new(Published { generation: published.generation, phase: Phase::Draining, view: published.view.clone() });
+            let Published { generation, replica, view, .. } = &**published;
+            *published = Arc::new(Published { generation: *generation, phase: Phase::Draining, replica: replica.clone(), view: view.clone() });
         });
     }
 
     /// Forwards and names addresses, once their allocation is on disk.
-    fn serve_addresses(&mut self, compiled: &Compiled, now: SystemTime) {
+    fn serve_addresses(&mut self, compiled: &Compiled, serials: &Authority, now: SystemTime) {
         if let Err(error) = self.effects.allocate(&compiled.allocations) {
             tracing::error!(%error, "addresses cannot be allocated; what was served goes on");
             return;
@@ -149,26 +176,35 @@ impl Passes {
             }
             changed
         });
-        self.serve_zones(&compiled.zones, now);
+        self.serve_zones(&compiled.zones, serials, now);
     }
 
-    fn serve_zones(&mut self, contents: &[ZoneContent], now: SystemTime) {
+    fn serve_zones(&mut self, contents: &[ZoneContent], serials: &Authority, now: SystemTime) {
         let seconds = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         #[allow(clippy::cast_possible_truncation, reason = "serials are 32 bits wide and wrap, as the low bits of the time do")]
-        let (zones, errors) = self.zones.update(contents, &mut self.effects, seconds as u32);
+        let (zones, errors) = self.zones.update(contents, &mut self.effects, serials, seconds as u32);
         for error in errors {
             tracing::error!(%error, "a zone cannot be served as asked");
         }
         self.outlets.dns.store(Arc::new(zones));
+        let wanted = self.zones.wanted_serials();
+        self.outlets.serials.send_if_modified(|before| {
+            let changed = **before != wanted;
+            if changed {
+                *before = Arc::new(wanted);
+            }
+            changed
+        });
     }
 
-    fn publish(&mut self, view: View) {
+    fn publish(&mut self, view: View, replica: Option<Replica>) -> Arc<View> {
         let view = Arc::new(view);
-        let published = Published { generation: self.generation, phase: Phase::Serving, view: view.clone() };
+        let published = Published { generation: self.generation, phase: Phase::Serving, replica, view: view.clone() };
         self.outlets.published.send_replace(Arc::new(published));
         if let Err(error) = self.effects.publish(object_status::files(&view)) {
             tracing::error!(%error, "statuses cannot be written");
         }
+        view
     }
 }
 

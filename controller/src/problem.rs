@@ -106,6 +106,8 @@ pub enum Reason {
     AddressTaken,
     /// The allocated address or port cannot be bound on this machine.
     BindFailed,
+    /// Another controller writes the object's status.
+    StatusConflict,
     /// The DNS name is outside the zones that are served here.
     OutsideZones,
     /// The DNS name clashes with another record.

@@ -1,5 +1,5 @@
-//! Objects from directories of manifests: parsing (pure), what a set of files amounts to (pure), reading and watching the files (thin). It decides nothing
-//! about what the objects mean.
+//! Objects from directories of manifests, or from a cluster (`kubernetes/`): parsing (pure), what a set of files amounts to (pure), reading and watching the
+//! files (thin). It decides nothing about what the objects mean.
 //!
 //! ```text
 //! files ── split ── document ── kinds + validate ──► Parsed ──┐
@@ -15,6 +15,7 @@ use crate::problem::Problem;
 mod cert_manager_fields;
 mod document;
 mod finding;
+pub mod kubernetes;
 mod object;
 mod parse;
 mod read_object;
@@ -28,6 +29,7 @@ mod validate;
 mod watch;
 
 pub(crate) use document::{yaml_message, yaml_options};
+pub(crate) use object::api_version_of;
 pub use object::{Identity, Kind, Object};
 pub(crate) use parse::line_of;
 pub use parse::{Outcome, Parsed, parse};
@@ -40,7 +42,7 @@ const DEFAULT_NAMESPACE: &str = "default";
 /// Largest manifest file that is read.
 const MAX_FILE_BYTES: usize = 8 * 1024 * 1024;
 
-/// What the files hold at one moment.
+/// What the source holds at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Read {
     /// The last good version of every object.

@@ -23,6 +23,15 @@ pub enum Phase {
     Draining,
 }
 
+/// This process among the replicas.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Replica {
+    /// Its name among them.
+    pub identity: String,
+    /// Whether it orders certificates, allocates addresses and writes statuses.
+    pub leader: bool,
+}
+
 /// What is published at one moment.
 #[derive(Debug, Default)]
 pub struct Published {
@@ -30,6 +39,8 @@ pub struct Published {
     pub generation: u64,
     /// Whether requests should be sent here.
     pub phase: Phase,
+    /// This process among others, where there are others.
+    pub replica: Option<Replica>,
     /// What is served.
     pub view: Arc<View>,
 }
@@ -74,6 +85,9 @@ pub struct Status<'a> {
     pub generation: u64,
     /// Whether requests should be sent here.
     pub ready: bool,
+    /// This process among others, where there are others.
+    #[serde(flatten)]
+    pub replica: Option<&'a Replica>,
     /// What is wrong, worst first.
     pub problems: &'a [Problem],
     /// Hosts that are served.
@@ -159,6 +173,7 @@ impl Published {
             version: env!("CARGO_PKG_VERSION"),
             generation: self.generation,
             ready: self.unready().is_none(),
+            replica: self.replica.as_ref(),
             problems: &view.problems,
             hosts: view.hosts().collect(),
             routes: view.routes().collect(),

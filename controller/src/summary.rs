@@ -15,6 +15,9 @@ pub fn render(status: &Value) -> String {
         list("addresses").len(),
         list("problems").len(),
     )];
+    if let Some(identity) = status["identity"].as_str() {
+        lines.push(format!("replica      {identity} {}", if status["leader"] == true { "leads" } else { "follows" }));
+    }
     lines.extend(list("problems").iter().map(problem));
     lines.extend(list("hosts").iter().map(host));
     lines.extend(list("certificates").iter().map(certificate));
@@ -90,6 +93,7 @@ host         x.test (a) HTTPS wildcard, DNS A 192.0.2.1
 zone         test. serial 7
 ";
         assert_eq!(render(&status), expected);
+        assert!(render(&json!({"identity": "a", "leader": true})).contains("replica      a leads"));
         assert!(render(&Value::Null).starts_with("not ready"));
     }
 }

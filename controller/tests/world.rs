@@ -14,6 +14,7 @@ use controller::compile::{Compiled, Facts, Settings, ZoneContent, compile};
 use controller::config::{Config, Pool, Zone};
 use controller::effects::Effects;
 use controller::objects::{ObjectKey, Objects};
+use controller::replicas::serials::Authority;
 use controller::source;
 use controller::state::StateDir;
 
@@ -175,9 +176,10 @@ impl World {
             Op::Delete(key) => drop(self.documents.remove(&key)),
             Op::Advance(seconds) => self.now += seconds,
             Op::Restart => {
-                let before = self.effects.take().unwrap().allocations().clone();
+                let before = self.allocations();
+                drop(self.effects.take());
                 let effects = open(self.state.path());
-                assert_eq!(*effects.allocations(), before, "allocations survive a restart");
+                assert_eq!(*effects.held(&self.objects, &self.settings.pools), before, "allocations survive a restart");
                 (self.effects, self.zones) = (Some(effects), Zones::default());
             }
             Op::FailCa => self.held.states.values_mut().for_each(|state| {
@@ -200,9 +202,13 @@ impl World {
         source::read(&[self.manifests.path().to_owned()]).unwrap().objects
     }
 
+    fn allocations(&self) -> Allocations {
+        self.effects.as_ref().unwrap().held(&self.objects, &self.settings.pools).into_owned()
+    }
+
     fn facts(&self) -> Facts {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(self.now).unwrap());
-        Facts { held: Arc::new(self.held.clone()), allocations: self.effects.as_ref().unwrap().allocations().clone(), now, ..Facts::default() }
+        Facts { held: Arc::new(self.held.clone()), allocations: self.allocations(), now, ..Facts::default() }
     }
 
     fn step(&mut self, dice: &mut Dice) {
@@ -254,7 +260,7 @@ impl World {
 
     fn serials_follow_contents(&mut self, compiled: &Compiled) {
         let seconds = u32::try_from(self.now).unwrap();
-        let (zones, errors) = self.zones.update(&compiled.zones, self.effects.as_mut().unwrap(), seconds);
+        let (zones, errors) = self.zones.update(&compiled.zones, self.effects.as_mut().unwrap(), &Authority::Own, seconds);
         assert!(errors.is_empty(), "{errors:?}");
         for content in &compiled.zones {
             let name = content.origin.to_string();

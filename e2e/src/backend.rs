@@ -1,7 +1,7 @@
 //! Small servers that stand for tenants' apps. Each runs until it is dropped.
 
 use std::convert::Infallible;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -17,6 +17,9 @@ use tokio::io::copy;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+
+/// A free port of this machine.
+const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// A running backend.
 #[derive(Debug)]
@@ -36,7 +39,15 @@ impl Backend {
     /// # Errors
     /// When no port is free.
     pub async fn http() -> Result<Self> {
-        Self::tcp_with(async |stream| {
+        Self::http_at(ANYWHERE).await
+    }
+
+    /// The same, at this address.
+    ///
+    /// # Errors
+    /// When it is taken.
+    pub async fn http_at(address: SocketAddr) -> Result<Self> {
+        Self::serve(address, async |stream| {
             let service = service_fn(async |request| Ok::<_, Infallible>(describe(request).await));
             // A client that goes away is not this backend's concern.
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
@@ -103,7 +114,15 @@ impl Backend {
     /// # Errors
     /// When no port is free.
     pub async fn tcp() -> Result<Self> {
-        Self::tcp_with(async |mut stream| {
+        Self::tcp_at(ANYWHERE).await
+    }
+
+    /// The same, at this address.
+    ///
+    /// # Errors
+    /// When it is taken.
+    pub async fn tcp_at(address: SocketAddr) -> Result<Self> {
+        Self::serve(address, async |mut stream| {
             let (mut reader, mut writer) = stream.split();
             let _ = copy(&mut reader, &mut writer).await;
         })
@@ -115,7 +134,15 @@ impl Backend {
     /// # Errors
     /// When no port is free.
     pub async fn udp() -> Result<Self> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        Self::udp_at(ANYWHERE).await
+    }
+
+    /// The same, at this address.
+    ///
+    /// # Errors
+    /// When it is taken.
+    pub async fn udp_at(address: SocketAddr) -> Result<Self> {
+        let socket = UdpSocket::bind(address).await?;
         let address = socket.local_addr()?;
         let task = tokio::spawn(async move {
             let mut buffer = vec![0; 65_535];
@@ -130,7 +157,14 @@ impl Backend {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        Self::serve(ANYWHERE, serve).await
+    }
+
+    async fn serve<F>(address: SocketAddr, serve: impl Fn(TcpStream) -> F + Send + 'static) -> Result<Self>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub async fn query(server: SocketAddr, name: &str, record_type: RecordType) -> Result<Message> {
     let mut message = Message::new(rand::random(), MessageType::Query, OpCode::Query);
     message.add_query(Query::query(Name::from_ascii(name)?, record_type));
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
     socket.connect(server).await?;
     socket.send(&message.to_vec()?).await?;
     let mut buffer = vec![0; 65_535];

@@ -4,6 +4,7 @@
 //! ```text
 //! Vrata::start(Setup) ── child process, its own ports, manifests and state in a temporary directory, ended on drop
 //!   .apply(file, text)  .remove(file)  .status()  .get(host, path)
+//! Lab::shared().run(…)  ── a Kubernetes cluster with the program in pods; see `lab`
 //! Backend::http() …     small servers on loopback          Pebble::start()   an ACME server whose names resolve here
 //! ```
 
@@ -12,6 +13,8 @@ pub mod browser;
 pub mod client;
 pub mod demo;
 pub mod dns;
+pub mod kubectl;
+pub mod lab;
 pub mod manifest;
 pub mod pebble;
 pub mod process;
@@ -22,6 +25,8 @@ pub mod wait;
 pub use backend::Backend;
 pub use client::{Answer, Client};
 pub use demo::Demo;
+pub use kubectl::Kubectl;
+pub use lab::Lab;
 pub use pebble::Pebble;
 pub use vrata::{Ports, Setup, Vrata};
 pub use wait::eventually;

@@ -158,10 +158,14 @@ fn write_files(directory: &TempDir, own: &Ports, ports: Ports, validity: u32) ->
     Ok(certificate)
 }
 
-fn binary() -> Result<PathBuf> {
+/// Where tools are kept.
+pub(crate) fn tools() -> Result<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/vrata-tools"));
-    let cache = std::env::var_os("VRATA_TOOLS").map(PathBuf::from).or_else(home).context("neither VRATA_TOOLS nor HOME is set")?;
-    let binary = cache.join(DIRECTORY).join("pebble");
+    std::env::var_os("VRATA_TOOLS").map(PathBuf::from).or_else(home).context("neither VRATA_TOOLS nor HOME is set")
+}
+
+fn binary() -> Result<PathBuf> {
+    let binary = tools()?.join(DIRECTORY).join("pebble");
     if !binary.exists() {
         bail!("{} is not there; run: cargo xtask test --only e2e", binary.display());
     }

@@ -348,13 +348,15 @@ fn pool(ports: Ports) -> String {
 }
 
 /// A CA of the test's own.
-struct Authority {
-    certificate: String,
-    key: String,
+pub(crate) struct Authority {
+    /// Its certificate, PEM.
+    pub(crate) certificate: String,
+    /// Its key, PEM.
+    pub(crate) key: String,
 }
 
 impl Authority {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use controller::objects::{Age, Kind, ObjectKey, Objects, Stored};
+use controller::objects::{Age, Kind, Meta, ObjectKey, Objects, Stored};
 use controller::problem::ObjectRef;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Secret, Service, ServicePort, ServiceSpec};
@@ -40,7 +40,7 @@ fn full_key(key: &str) -> String {
 fn one<T>(kind: &str, name: &str, object: T) -> Kind<T> {
     let reference = ObjectRef { kind: kind.into(), namespace: Some(NAMESPACE.into()), name: name.into() };
     let age = Age { created: Some(0), origin: None, name: format!("{NAMESPACE}/{name}") };
-    Kind::from([(ObjectKey::new(NAMESPACE, name), Arc::new(Stored { reference, object, origin: None, age }))])
+    Kind::from([(ObjectKey::new(NAMESPACE, name), Arc::new(Stored { reference, object, origin: None, age, meta: Meta::default() }))])
 }
 
 fn metadata(name: &str) -> ObjectMeta {

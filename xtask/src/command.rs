@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use nix::sys::signal::{SigSet, Signal, killpg};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
@@ -91,12 +91,12 @@ impl Program {
 
     fn wait(&self, mut child: Child) -> Result<ExitStatus> {
         let started = Instant::now();
-        let interrupts = interrupts()?;
+        let interrupts = Interrupts::read()?;
         loop {
             if let Some(status) = child.try_wait()? {
                 return Ok(status);
             }
-            let interrupted = interrupts.read_signal()?.is_some();
+            let interrupted = interrupts.signals.read_signal()?.is_some();
             if interrupted || started.elapsed() > self.limit {
                 let group = Pid::from_raw(child.id().cast_signed());
                 killpg(group, Signal::SIGKILL).context("cannot end it")?;
@@ -118,11 +118,26 @@ impl Program {
     }
 }
 
-/// Ctrl-C and the like, read instead of obeyed: they do not reach the program's own process group, so they are passed on here.
-fn interrupts() -> Result<SignalFd> {
-    let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
-    signals.thread_block()?;
-    Ok(SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
+/// Ctrl-C and the like, read instead of obeyed: they do not reach the program's own process group, so they are passed on here. Obeyed again once it is
+/// dropped: the next program would inherit the mask, and never hear of a SIGTERM that its tests send.
+struct Interrupts {
+    signals: SignalFd,
+    before: SigSet,
+}
+
+impl Interrupts {
+    fn read() -> Result<Self> {
+        let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
+        let before = signals.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+        Ok(Self { signals: SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?, before })
+    }
+}
+
+impl Drop for Interrupts {
+    fn drop(&mut self) {
+        // A mask that the system gave is one that it takes.
+        let _ = self.before.thread_set_mask();
+    }
 }
 
 #[cfg(test)]
@@ -142,5 +157,12 @@ mod tests {
         assert_eq!(endless.to_string(), "sleep 600 took more than 0 s and was ended");
         let missing = Program::new("no-such-program", Path::new("/")).run().unwrap_err();
         assert_eq!(missing.to_string(), "cannot run no-such-program");
+    }
+
+    #[test]
+    fn every_program_can_be_asked_to_stop_however_many_ran_before() {
+        for _ in 0..2 {
+            Program::new("sh", Path::new("/")).args(["-c", "kill -TERM $$; exit 3"]).run().unwrap_err().to_string().find("signal: 15").unwrap();
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! `cargo xtask`: everything that is done with this repository, each by one command that sets a fresh machine up by itself. `test` runs every check, `demo`
-//! runs the program on loopback, `bench` measures it beside its peers. What a step does stands in `steps/`; nothing here is part of the product.
+//! runs the program on loopback, `bench` measures it beside its peers, `manifests` renders the chart. What a step does stands in `steps/`; nothing here is part of the product.
 
 mod command;
+mod kubelab;
 mod machine;
 mod packages;
 mod repository;
@@ -37,9 +38,17 @@ enum Task {
         #[arg(long)]
         list: bool,
     },
+    /// Write deploy/manifests/ anew from the chart
+    Manifests,
     /// Build vrata and run `vrata demo`
     Demo {
         /// For `vrata demo`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Build and run the Kubernetes cluster for tests: `up -dir DIR`, `exec -dir DIR COMMAND…`, `kubectl …`
+    Kubelab {
+        /// For kubelab
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
@@ -69,10 +78,19 @@ fn run(task: Task) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Task::Test { only, fuzz_seconds, list: false } => steps::test(&repository, &only, &Options { fuzz_seconds }),
+        Task::Manifests => {
+            machine::prepare(&[], &[Tool::Helm])?;
+            steps::chart::write_manifests(&repository)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Task::Demo { args } => {
             machine::prepare(packages::BUILD, &[])?;
             repository.cargo(["build", "--workspace", "--bin", "vrata"]).run()?;
             Ok(repository.program("vrata").args(["demo"]).args(args).replace())
+        }
+        Task::Kubelab { args } => {
+            machine::prepare(&[], &[Tool::Kubelab])?;
+            Ok(repository.run(Tool::Kubelab.path(&tools::cache()?)?).args(args).replace())
         }
         Task::Bench { args } => {
             machine::prepare(packages::BENCH, &[Tool::Pebble])?;

@@ -27,10 +27,15 @@ pub(crate) const TEST: &[Package] = &[
     package("curl", "curl"),
     package("netcat-openbsd", "nc"),
     package("chromium", "chromium"),
+    package("iproute2", "ip"),
+    package("util-linux", "setpriv"),
 ];
 
 /// To check the units of `deploy/`.
 pub(crate) const DEPLOY: &[Package] = &[COMPILER, package("systemd", "systemd-analyze")];
+
+/// To check the chart: the queries of its alerts and dashboard.
+pub(crate) const CHART: &[Package] = &[COMPILER, package("prometheus", "promtool")];
 
 /// To measure it: its peers, and what puts load on them.
 pub(crate) const BENCH: &[Package] = &[

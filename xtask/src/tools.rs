@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::command::Program;
+use crate::kubelab;
 
 /// A pinned tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,14 +14,20 @@ pub(crate) enum Tool {
     Pebble,
     /// Checks dependencies.
     CargoDeny,
+    /// Renders the chart.
+    Helm,
+    /// The Kubernetes cluster for tests.
+    Kubelab,
 }
 
 impl Tool {
     /// Name and version, which is the name of its directory too.
-    pub(crate) const fn directory(self) -> &'static str {
+    pub(crate) fn directory(self) -> Result<String> {
         match self {
-            Self::Pebble => "pebble-2.10.1",
-            Self::CargoDeny => "cargo-deny-0.20.2",
+            Self::Pebble => Ok("pebble-2.10.1".to_owned()),
+            Self::CargoDeny => Ok("cargo-deny-0.20.2".to_owned()),
+            Self::Helm => Ok("helm-4.3.1".to_owned()),
+            Self::Kubelab => kubelab::directory(),
         }
     }
 
@@ -29,35 +36,44 @@ impl Tool {
         match self {
             Self::Pebble => "pebble",
             Self::CargoDeny => "bin/cargo-deny",
+            Self::Helm => "helm",
+            Self::Kubelab => "kubelab",
         }
     }
 
     /// Its path, whether it is there or not.
-    pub(crate) fn path(self, cache: &Path) -> PathBuf {
-        cache.join(self.directory()).join(self.program())
+    ///
+    /// # Errors
+    /// When its sources cannot be read.
+    pub(crate) fn path(self, cache: &Path) -> Result<PathBuf> {
+        Ok(cache.join(self.directory()?).join(self.program()))
     }
 
     /// Builds it unless it is there.
     pub(crate) fn ensure(self, cache: &Path) -> Result<()> {
-        if self.path(cache).exists() {
+        if self.path(cache)?.exists() {
             return Ok(());
         }
-        let directory = cache.join(self.directory());
+        let directory = cache.join(self.directory()?);
         std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
-        println!("{} is not in {}: building it once", self.directory(), cache.display());
+        println!("{} is not in {}: building it once", self.directory()?, cache.display());
         match self {
-            Self::Pebble => build_pebble(&directory)?,
+            Self::Pebble => go_install("Pebble", "github.com/letsencrypt/pebble/v2/cmd/pebble@v2.10.1", &directory)?,
             Self::CargoDeny => build_cargo_deny(&directory)?,
+            Self::Helm => go_install("Helm", "helm.sh/helm/v4/cmd/helm@v4.3.1", &directory)?,
+            Self::Kubelab => kubelab::build(&directory)?,
         }
         Ok(())
     }
 }
 
-fn build_pebble(directory: &Path) -> Result<()> {
+/// Builds a program that is a Go module, leaving the machine to others as far as it can.
+fn go_install(name: &str, module: &str, directory: &Path) -> Result<()> {
     if !Program::new("go", directory).args(["version"]).succeeds() {
-        bail!("Pebble is built with Go 1.24 or newer, and there is no `go` in PATH: install it from https://go.dev/dl/");
+        bail!("{name} is built with Go 1.26 or newer, and there is no `go` in PATH: install it from https://go.dev/dl/");
     }
-    Program::new("go", directory).args(["install", "github.com/letsencrypt/pebble/v2/cmd/pebble@v2.10.1"]).env("GOBIN", directory).run()
+    let install = Program::new("nice", directory).args(["-n", "10", "go", "install", module]);
+    install.env("GOBIN", directory).env("GOFLAGS", "-p=1").env("CGO_ENABLED", "0").run()
 }
 
 fn build_cargo_deny(directory: &Path) -> Result<()> {
@@ -91,7 +107,8 @@ mod tests {
         assert_eq!(cache_of(None, home.clone()).unwrap(), Path::new("/home/me/.cache/vrata-tools"));
         assert_eq!(cache_of(Some("/tools".into()), home).unwrap(), Path::new("/tools"));
         assert!(cache_of(None, None).is_err());
-        assert_eq!(Tool::CargoDeny.path(Path::new("/tools")), Path::new("/tools/cargo-deny-0.20.2/bin/cargo-deny"));
-        assert_eq!(Tool::Pebble.path(Path::new("/tools")), Path::new("/tools/pebble-2.10.1/pebble"));
+        assert_eq!(Tool::CargoDeny.path(Path::new("/tools")).unwrap(), Path::new("/tools/cargo-deny-0.20.2/bin/cargo-deny"));
+        assert_eq!(Tool::Pebble.path(Path::new("/tools")).unwrap(), Path::new("/tools/pebble-2.10.1/pebble"));
+        assert_eq!(Tool::Helm.path(Path::new("/tools")).unwrap(), Path::new("/tools/helm-4.3.1/helm"));
     }
 }

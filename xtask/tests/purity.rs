@@ -13,6 +13,7 @@ const PURE: &[&str] = &[
     "acme/src/wanted.rs",
     "controller/src/addresses",
     "controller/src/compile",
+    "controller/src/lease/machine.rs",
     "controller/src/objects",
     "controller/src/objects.rs",
     "controller/src/ownership",

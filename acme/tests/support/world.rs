@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acme::{
-    AcmeIssuer, CertificateState, ChallengeKind, Engine, Failure, Held, HeldCertificate, Issuer, IssuerId, KeyKind, Options, SecretName, SelfCheck,
-    Store, Wanted, WantedSet,
+    AcmeIssuer, CertificateState, ChallengeKind, Engine, Failure, FileStore, Held, HeldCertificate, Issuer, IssuerId, KeyKind, Listeners, Metrics,
+    Options, SecretName, SelfCheck, Wanted, WantedSet,
 };
 use tokio::sync::watch;
 
@@ -48,8 +48,8 @@ pub fn wanted(names: &[&str], challenges: &[ChallengeKind]) -> Wanted {
 impl World {
     pub async fn new() -> Self {
         let responders = Responders::start().await;
-        let self_check =
-            SelfCheck { dns: vec![responders.dns], http: vec![responders.http], https: vec![responders.https], deadline: Duration::from_secs(10) };
+        let listeners = Listeners { dns: vec![responders.dns], http: vec![responders.http], https: vec![responders.https] };
+        let self_check = SelfCheck { deadline: Duration::from_secs(10), ..SelfCheck::of(listeners) };
         let state = tempfile::tempdir().unwrap();
         let (wanted, registry) = (watch::Sender::default(), prometheus::Registry::new());
         Self { state, wanted, responders, self_check, registry, running: None }
@@ -68,11 +68,12 @@ impl World {
         self.wanted.send_replace(Arc::new(WantedSet { issuers: BTreeMap::from([(issuer_id(), issuer)]), certificates }));
     }
 
-    pub fn start(&mut self) {
-        let store = Store::open(self.state.path()).unwrap();
+    pub async fn start(&mut self) {
+        let store = FileStore::open(self.state.path()).unwrap();
         self.registry = prometheus::Registry::new();
+        let metrics = Metrics::register(&self.registry).unwrap();
         let options = Options::new(self.self_check.clone());
-        let (engine, held) = Engine::start(store, self.wanted.subscribe(), options, &self.registry).unwrap();
+        let (engine, held) = Engine::start(Arc::new(store), self.wanted.subscribe(), options, metrics).await.unwrap();
         self.responders.source.follow(Some(held.clone()));
         self.running = Some((engine, held));
     }
@@ -84,7 +85,7 @@ impl World {
             engine.stop().await;
         }
         let path = self.state.path().to_owned();
-        eventually("the store is free", || Store::open(&path).ok()).await;
+        eventually("the store is free", || FileStore::open(&path).ok()).await;
     }
 
     pub fn held(&self) -> Arc<Held> {

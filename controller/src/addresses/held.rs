@@ -32,6 +32,21 @@ pub struct Allocation {
     pub sharing_key: Option<String>,
 }
 
+impl Allocations {
+    /// What both say: of each Service the addresses and ports that are in both.
+    #[must_use]
+    pub fn common(&self, other: &Self) -> Self {
+        let common = |(key, one): (&ObjectKey, &Allocation)| {
+            let two = other.services.get(key)?;
+            let addresses: Vec<IpAddr> = one.addresses.iter().copied().filter(|address| two.addresses.contains(address)).collect();
+            let ports = one.ports.intersection(&two.ports).copied().collect();
+            let allocation = Allocation { addresses, pool: one.pool.clone(), ports, sharing_key: one.sharing_key.clone() };
+            (!allocation.addresses.is_empty()).then(|| (key.clone(), allocation))
+        };
+        Self { services: self.services.iter().filter_map(common).collect() }
+    }
+}
+
 /// A key of the persisted map that is not `namespace/name`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not namespace/name")]

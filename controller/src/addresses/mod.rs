@@ -15,10 +15,11 @@ mod range;
 mod refusal;
 mod requests;
 mod selector;
+mod status;
 
 pub use allocate::{Outcome, allocate};
 pub(crate) use choice::impossible;
-pub use claim::{Asked, Claim, Families, Family, Port, Protocol, Request, Traffic};
+pub use claim::{Asked, Claim, Families, Family, Port, Protocol, Request, TrafficPolicy};
 pub use held::{Allocation, Allocations, MalformedKey};
 pub use pool::{PoolError, PoolRanges};
 pub use pool_objects::PoolFault;
@@ -27,3 +28,5 @@ pub use range::{PoolRange, RangeError};
 pub use refusal::{Refusal, SharingObstacle};
 pub use requests::{Reading, RequestError, ServiceClass, claim_of};
 pub use selector::{Selector, SelectorError};
+pub use status::held_allocations;
+pub(crate) use status::status_addresses;

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Service, ServiceSpec};
 use crate::objects::{ObjectKey, Stored};
 use crate::problem::{Reason, Severity};
 
-use super::{Asked, Claim, Families, Family, Port, Protocol, Request, Traffic};
+use super::{Asked, Claim, Families, Family, Port, Protocol, Request, TrafficPolicy};
 
 /// What is wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -177,7 +177,7 @@ pub fn claim_of(service: &Stored<Service>, class: &ServiceClass) -> Option<Readi
     let annotations = service.object.metadata.annotations.as_ref().unwrap_or(&none);
     let mut errors = Vec::new();
     let families = note(families(spec), &mut errors).unwrap_or(Families::Any);
-    let ports = ports(spec, &mut errors);
+    let ports = ports_of(spec, &mut errors);
     let request = Request {
         pool: note(wish(annotations, &POOL), &mut errors).flatten(),
         addresses: note(addresses(annotations, spec), &mut errors).flatten(),
@@ -200,10 +200,10 @@ pub fn claim_of(service: &Stored<Service>, class: &ServiceClass) -> Option<Readi
     Some(Reading { claim, errors })
 }
 
-fn traffic(spec: &ServiceSpec) -> Traffic {
+fn traffic(spec: &ServiceSpec) -> TrafficPolicy {
     match spec.external_traffic_policy.as_deref() {
-        Some("Local") => Traffic::Local(spec.selector.clone().unwrap_or_default()),
-        _ => Traffic::Cluster,
+        Some("Local") => TrafficPolicy::Local(spec.selector.clone().unwrap_or_default()),
+        _ => TrafficPolicy::Cluster,
     }
 }
 
@@ -236,6 +236,11 @@ fn wish(annotations: &BTreeMap<String, String>, wish: &Wish) -> Result<Option<As
         (Some(one), Some(other)) if one.value != other.value => Err(RequestError::Conflicting { field: one.field, other: other.field }),
         (one, other) => Ok(one.or(other)),
     }
+}
+
+/// The key under which it shares its address, as far as that can be read.
+pub(super) fn sharing_key_of(annotations: &BTreeMap<String, String>) -> Option<String> {
+    wish(annotations, &SHARING).ok().flatten().map(|asked| asked.value)
 }
 
 /// As in MetalLB, the annotation and `spec.loadBalancerIP` exclude each other.
@@ -281,7 +286,8 @@ fn families(spec: &ServiceSpec) -> Result<Families, RequestError> {
     }
 }
 
-fn ports(spec: &ServiceSpec, errors: &mut Vec<RequestError>) -> BTreeSet<Port> {
+/// Its ports.
+pub(super) fn ports_of(spec: &ServiceSpec, errors: &mut Vec<RequestError>) -> BTreeSet<Port> {
     let mut ports = BTreeSet::new();
     for (position, port) in spec.ports.iter().flatten().enumerate() {
         let protocol = match port.protocol.as_deref() {

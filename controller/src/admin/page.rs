@@ -63,6 +63,9 @@ fn heading(status: &Status<'_>) -> Markup {
             (count(status.addresses.len(), "LoadBalancer Service")) ", "
             @if errors == 0 { span.good { "no errors" } } @else { span.bad { (count(errors, "error")) } }
             span.note { " (generation " (status.generation) ")" }
+            @if let Some(replica) = status.replica {
+                span.note { ", replica " (replica.identity) @if replica.leader { ", which leads" } @else { ", which does not lead" } }
+            }
         }
     }
 }

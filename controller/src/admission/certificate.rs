@@ -1,7 +1,7 @@
 //! The webhook's serving certificate, signed by a CA of its own that the API server is told to trust. Both are renewed when two thirds of their lives are
 //! over. A new CA signs from the next leaf on, and the one before it stays trusted until it expires, so that whoever learns of it late is not cut off.
 //!
-//! Deciding what is due and making it is pure but for the keys themselves; [`Certificates`] keeps the result in the state directory.
+//! Deciding what is due and making it is pure but for the keys themselves; [`Certificates`] keeps the result in the state directory where there is no cluster.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -10,6 +10,7 @@ use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, Exte
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::state::{Durability, StateDir, StateError};
@@ -191,6 +192,17 @@ impl Certificates {
     #[must_use]
     pub const fn kept(&self) -> &Kept {
         &self.kept
+    }
+
+    /// Hands out what is kept, and renews it, until it is dropped.
+    pub async fn tend(mut self, kept: &watch::Sender<Option<Arc<Kept>>>) {
+        loop {
+            kept.send_replace(Some(Arc::new(self.kept.clone())));
+            tokio::time::sleep(Self::INTERVAL).await;
+            if let Err(error) = self.renew(SystemTime::now()) {
+                tracing::error!(%error, "the webhook goes on with the certificate that it has");
+            }
+        }
     }
 }
 

@@ -3,9 +3,9 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
@@ -23,7 +23,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::certificate::{CertificateError, Certificates, Kept};
+use super::certificate::{CertificateError, Kept};
 use super::review::{ReviewError, review};
 use crate::status::Published;
 
@@ -41,20 +41,17 @@ const MAX_BYTES: usize = 8 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Listener {
     listener: TcpListener,
-    certificates: Certificates,
-    served: Arc<Served>,
-    config: Arc<ServerConfig>,
-    bundle: watch::Sender<String>,
+    kept: watch::Receiver<Option<Arc<Kept>>>,
     published: watch::Receiver<Arc<Published>>,
 }
 
-/// The certificate of the moment.
-#[derive(Debug)]
-struct Served(ArcSwap<CertifiedKey>);
+/// The certificate of the moment; without one handshakes fail, and the API server does as its failurePolicy says.
+#[derive(Debug, Default)]
+struct Served(ArcSwapOption<CertifiedKey>);
 
 impl ResolvesServerCert for Served {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
+        self.0.load_full()
     }
 }
 
@@ -67,19 +64,16 @@ fn certified(kept: &Kept, provider: &CryptoProvider) -> Result<CertifiedKey, Cer
 }
 
 impl Listener {
-    /// Binds the listener.
+    /// Binds the listener; it serves with what is `kept` of certificates.
     ///
     /// # Errors
-    /// When the address cannot be bound or the certificate cannot be served.
-    pub async fn bind(address: SocketAddr, certificates: Certificates, published: watch::Receiver<Arc<Published>>) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let first = certified(certificates.kept(), &provider).map_err(io::Error::other)?;
-        let served = Arc::new(Served(ArcSwap::from_pointee(first)));
-        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(io::Error::other)?;
-        let config = Arc::new(config.with_no_client_auth().with_cert_resolver(served.clone()));
-        let bundle = watch::Sender::new(certificates.kept().bundle());
-        Ok(Self { listener, certificates, served, config, bundle, published })
+    /// When the address cannot be bound.
+    pub async fn bind(
+        address: SocketAddr,
+        kept: watch::Receiver<Option<Arc<Kept>>>,
+        published: watch::Receiver<Arc<Published>>,
+    ) -> io::Result<Self> {
+        Ok(Self { listener: TcpListener::bind(address).await?, kept, published })
     }
 
     /// The bound address.
@@ -90,35 +84,34 @@ impl Listener {
         self.listener.local_addr()
     }
 
-    /// PEM of what clients have to trust, now and after each change: `caBundle` of the ValidatingWebhookConfiguration.
-    #[must_use]
-    pub fn bundle(&self) -> watch::Receiver<String> {
-        self.bundle.subscribe()
-    }
-
     /// Serves until `stop`; open requests are dropped then.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { listener, mut certificates, served, config, bundle, published } = self;
-        let acceptor = TlsAcceptor::from(config.clone());
-        let accepting = accept(listener, acceptor, published, stop.clone());
-        let renewing = async {
-            loop {
-                tokio::time::sleep(Certificates::INTERVAL).await;
-                if let Err(error) = renew(&mut certificates, &served, &config, &bundle) {
-                    tracing::error!(%error, "the webhook goes on with the certificate that it has");
-                }
-            }
+        let Self { listener, kept, published } = self;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let served = Arc::new(Served::default());
+        let config = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
+        let config = match config {
+            Ok(config) => config.with_no_client_auth().with_cert_resolver(served.clone()),
+            Err(error) => return tracing::error!(%error, "the webhook cannot speak TLS"),
         };
-        stop.run_until_cancelled(async { tokio::join!(accepting, renewing) }).await;
+        let accepting = accept(listener, TlsAcceptor::from(Arc::new(config)), published, stop.clone());
+        stop.run_until_cancelled(async { tokio::join!(serve_kept(kept, &served, &provider), accepting) }).await;
     }
 }
 
-fn renew(certificates: &mut Certificates, served: &Served, config: &ServerConfig, bundle: &watch::Sender<String>) -> Result<(), CertificateError> {
-    if certificates.renew(SystemTime::now())? {
-        bundle.send_replace(certificates.kept().bundle());
-        served.0.store(Arc::new(certified(certificates.kept(), config.crypto_provider())?));
+/// Serves with what is kept, as it changes.
+async fn serve_kept(mut kept: watch::Receiver<Option<Arc<Kept>>>, served: &Served, provider: &CryptoProvider) {
+    loop {
+        let now = kept.borrow_and_update().clone();
+        match now.map(|kept| certified(&kept, provider)) {
+            Some(Ok(key)) => served.0.store(Some(Arc::new(key))),
+            Some(Err(error)) => tracing::error!(%error, "the webhook goes on with the certificate that it had"),
+            None => {}
+        }
+        if kept.changed().await.is_err() {
+            return;
+        }
     }
-    Ok(())
 }
 
 async fn accept(listener: TcpListener, acceptor: TlsAcceptor, published: watch::Receiver<Arc<Published>>, stop: CancellationToken) {

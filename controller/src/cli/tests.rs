@@ -36,6 +36,7 @@ fn wrong_lines_are_refused() {
         ("vrata run --http 80", ValueValidation),
         ("vrata run --role some", InvalidValue),
         ("vrata run --manifests a --kubernetes", ArgumentConflict),
+        ("vrata run --manifests a --kubeconfig f", ArgumentConflict),
         ("vrata explain x --manifests a --admin 127.0.0.1:1", ArgumentConflict),
         ("vrata status --colour", UnknownArgument),
         ("vrata demo --acme-ca f", MissingRequiredArgument),

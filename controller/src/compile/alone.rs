@@ -9,7 +9,7 @@ use k8s_openapi::api::networking::v1::Ingress;
 use super::findings::Findings;
 use super::ingresses::{self, View};
 use super::report::{HostReport, Report};
-use super::{Facts, Input, Settings, certificates, l4, routes, services};
+use super::{Facts, Input, PublicAddresses, Settings, certificates, l4, routes, services};
 use crate::addresses::{Refusal, claim_of, impossible};
 use crate::objects::{Age, ObjectKey, Objects, Stored};
 use crate::ownership::{Holdings, Rules};
@@ -25,6 +25,13 @@ pub(crate) struct Pass<'a> {
     pub(crate) report: &'a Report,
 }
 
+/// What is no part of a judgement.
+#[derive(Debug, Default)]
+struct Nothing {
+    facts: Facts,
+    public: PublicAddresses,
+}
+
 /// What was held by objects that are older than the one that asks: all that counts for it.
 #[derive(Debug, Clone, Copy)]
 struct Before<'a> {
@@ -36,14 +43,14 @@ struct Before<'a> {
 impl<'a> Pass<'a> {
     /// What is wrong with an Ingress.
     pub(crate) fn judge_ingress(self, key: &ObjectKey, stored: &Stored<Ingress>) -> Vec<Problem> {
-        let facts = Facts::default();
+        let nothing = Nothing::default();
         let mut findings = Findings::default();
-        if let Some(view) = ingresses::view(self.input(&facts), key, stored, &mut findings) {
+        if let Some(view) = ingresses::view(self.input(&nothing), key, stored, &mut findings) {
             let before = Before { pass: self, age: &stored.age, object: &stored.reference };
             let permit = |host: &str| self.rules.permit(&before, &key.namespace, host);
             view.report_refusals(permit, &mut findings, |_, _| {});
             let is_shared = |host: &str| permit(host).is_ok() && before.holder(host).is_some_and(|holder| holder != key.namespace);
-            certificates::judge(self.input(&facts), &view, is_shared, &mut findings);
+            certificates::judge(self.input(&nothing), &view, is_shared, &mut findings);
             for (index, (rule, host)) in view.spec.rules.iter().flatten().zip(&view.rule_hosts).enumerate() {
                 let Some(host) = host.as_deref().filter(|host| permit(host).is_ok()) else { continue };
                 for (position, path) in rule.http.iter().flat_map(|http| &http.paths).enumerate() {
@@ -59,9 +66,9 @@ impl<'a> Pass<'a> {
 
     /// What is wrong with a Service.
     pub(crate) fn judge_service(self, key: &ObjectKey, stored: &Stored<Service>) -> Vec<Problem> {
-        let facts = Facts::default();
+        let nothing = Nothing::default();
         let mut findings = Findings::default();
-        if let Some(names) = services::read(self.input(&facts), key, stored, &mut findings) {
+        if let Some(names) = services::read(self.input(&nothing), key, stored, &mut findings) {
             let before = Before { pass: self, age: &stored.age, object: &stored.reference };
             names.report_refusals(|host| self.rules.permit(&before, &key.namespace, host), &mut findings, |_, _| {});
         }
@@ -69,7 +76,7 @@ impl<'a> Pass<'a> {
             l4::report_request(stored, &reading, &mut findings);
             l4::source_ranges(stored, &mut findings);
             // What is wrong with the pools is told on them.
-            let pools = l4::pools(self.input(&facts), &mut Findings::default());
+            let pools = l4::pools(self.input(&nothing), &mut Findings::default());
             let key_is_given = reading.claim.request.as_ref().is_some_and(|request| request.sharing_key.is_some());
             let refusal = impossible(&pools, &reading.claim).or_else(|| self.over_quota(key).filter(|_| !key_is_given));
             if let Some(refusal) = refusal {
@@ -79,11 +86,11 @@ impl<'a> Pass<'a> {
         findings.into_problems()
     }
 
-    fn input<'i>(self, facts: &'i Facts) -> Input<'i>
+    fn input<'i>(self, nothing: &'i Nothing) -> Input<'i>
     where
         'a: 'i,
     {
-        Input { objects: self.objects, settings: self.settings, facts }
+        Input { objects: self.objects, settings: self.settings, facts: &nothing.facts, public: &nothing.public }
     }
 
     /// Whether a Service that has no address yet would be one too many.

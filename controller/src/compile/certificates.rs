@@ -104,6 +104,12 @@ pub(crate) fn wildcard_secret(zone: &str) -> SecretName {
     SecretName { namespace: SecretName::PLATFORM.to_owned(), name: format!("wildcard-{zone}") }
 }
 
+/// The Secrets of all zones' wildcards.
+#[must_use]
+pub fn platform_secrets(settings: &super::Settings) -> Vec<SecretName> {
+    settings.zones.iter().map(|zone| wildcard_secret(&zone.origin)).collect()
+}
+
 impl<'a> Scene<'a, '_> {
     fn platform_issuer(&self) -> IssuerId {
         IssuerId { namespace: None, name: self.input.settings.platform_issuer.clone() }

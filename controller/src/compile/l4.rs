@@ -8,12 +8,13 @@ use gateway::l4::{L4Table, Listener, Transport};
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 
-use super::Input;
 use super::annotations::values::cidrs;
 use super::backends::Backends;
 use super::findings::{Findings, annotation};
 use super::report::ServicePortReport;
-use crate::addresses::{Allocations, PoolRanges, Reading, allocate, claim_of};
+use super::{Input, Settings};
+use crate::addresses::{Allocation, Allocations, PoolRanges, Port, Protocol, Reading, allocate, claim_of};
+use crate::config::Traffic;
 use crate::objects::{ObjectKey, Stored};
 use crate::problem::{Reason, Severity};
 
@@ -64,15 +65,17 @@ pub(crate) fn addresses(input: Input<'_>, findings: &mut Findings) -> Allocation
 
 /// Listeners of one Service, and its ports for the report.
 pub(crate) fn listen(
+    input: Input<'_>,
     key: &ObjectKey,
     stored: &Stored<Service>,
-    addresses: &[IpAddr],
+    held: Option<&Allocation>,
     backends: &Backends<'_>,
     table: &mut L4Table,
     findings: &mut Findings,
 ) -> Vec<ServicePortReport> {
     let Some(spec) = &stored.object.spec else { return Vec::new() };
     let allowed_sources = source_ranges(stored, findings);
+    let addresses: &[IpAddr] = held.map_or(&[], |held| &held.addresses);
     let client_ip_affinity = spec.session_affinity.as_deref() == Some("ClientIP");
     let mut ports = Vec::new();
     for (index, port) in spec.ports.iter().flatten().enumerate() {
@@ -84,7 +87,7 @@ pub(crate) fn listen(
         }
         let (protocol, idle_timeout) = if transport == Transport::Tcp { ("TCP", TCP_IDLE) } else { ("UDP", UDP_IDLE) };
         ports.push(ServicePortReport { port: number, protocol, endpoints: endpoints.len() });
-        for address in addresses {
+        for address in addresses.iter().filter(|_| is_forwarded(input.settings, held, number, transport)) {
             let listener = Listener {
                 service: key.to_string(),
                 endpoints: endpoints.clone(),
@@ -96,6 +99,13 @@ pub(crate) fn listen(
         }
     }
     ports
+}
+
+/// A port that is new has to be held before it is served, as an address has: another Service that shares the address may have it.
+fn is_forwarded(settings: &Settings, held: Option<&Allocation>, number: u16, transport: Transport) -> bool {
+    let protocol = if transport == Transport::Tcp { Protocol::Tcp } else { Protocol::Udp };
+    let is_held = || held.is_some_and(|held| held.ports.contains(&Port { protocol, port: number }));
+    settings.traffic == Traffic::Forwarder && (!settings.serves_held_only || is_held())
 }
 
 fn port_of(stored: &Stored<Service>, index: usize, port: &ServicePort, findings: &mut Findings) -> Option<(u16, Transport)> {

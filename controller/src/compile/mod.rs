@@ -19,6 +19,7 @@ mod l4;
 mod names;
 mod parsed;
 mod policy;
+mod public;
 mod references;
 mod report;
 mod routes;
@@ -34,7 +35,9 @@ use std::time::SystemTime;
 
 pub(crate) use alone::Pass;
 pub use annotations::documentation as annotations_page;
+pub use certificates::platform_secrets;
 pub use parsed::ParsedCertificates;
+pub use public::PublicAddresses;
 pub use report::{
     CertificateReport, CertificateStatus, DnsReport, HostReport, RefusedClaim, Report, RouteReport, ServicePortReport, ServiceReport, TlsReport,
     TlsStatus,
@@ -51,6 +54,7 @@ use backends::Backends;
 use certificates::Scene;
 use findings::Findings;
 use parsed::Parser;
+pub(crate) use secrets::tls_texts;
 
 /// What is held and was decided before, read back from where it persists.
 #[derive(Debug, Clone)]
@@ -89,9 +93,12 @@ pub struct Compiled {
     pub zones: Vec<ZoneContent>,
     /// Certificates that are to be held.
     pub wanted: acme::WantedSet,
+    /// Where clients reach the gateway.
+    pub public: PublicAddresses,
     /// TCP and UDP listeners of Services.
     pub l4: gateway::l4::L4Table,
-    /// Addresses that Services hold from now on. They have to persist before `l4` and `zones` are served.
+    /// Addresses that Services hold from now on. They have to persist before `l4` and `zones` are served; with [`Settings::serves_held_only`] these two
+    /// have only what was held before.
     pub allocations: Allocations,
     /// What decided about hosts beside seniority; its policy is the last one that could be read.
     pub ownership: Arc<Rules>,
@@ -140,12 +147,14 @@ pub(crate) struct Input<'a> {
     pub(crate) objects: &'a Objects,
     pub(crate) settings: &'a Settings,
     pub(crate) facts: &'a Facts,
+    pub(crate) public: &'a PublicAddresses,
 }
 
 /// Compiles everything.
 #[must_use]
 pub fn compile(objects: &Objects, settings: &Settings, facts: &Facts) -> Compiled {
-    let input = Input { objects, settings, facts };
+    let public = public::addresses(objects, settings);
+    let input = Input { objects, settings, facts, public: &public };
     let mut findings = Findings::default();
     let mut parser = Parser::new(&facts.parsed);
 
@@ -165,8 +174,9 @@ pub fn compile(objects: &Objects, settings: &Settings, facts: &Facts) -> Compile
     let backends = Backends::new(input, &mut findings);
     let (placed, backends) = routes::gather(&views, &ownership, backends, &decided.served.coverage(), &mut findings);
     let allocations = l4::addresses(input, &mut findings);
-    let (zones, named) = zones::contents(input, &views, &names, &ownership, &allocations, &mut findings);
-    let (l4, services) = load_balancers(input, &allocations, named, &backends, &mut findings);
+    let served = if settings.serves_held_only { facts.allocations.common(&allocations) } else { allocations.clone() };
+    let (zones, named) = zones::contents(input, &views, &names, &ownership, &served, &mut findings);
+    let (l4, services) = load_balancers(input, &served, named, &backends, &mut findings);
 
     let hosts = summary::hosts(input, &ownership, &placed, &decided, &zones);
     let report = Report { hosts, certificates: summary::certificates(input, &decided.orders), services, refused };
@@ -180,6 +190,7 @@ pub fn compile(objects: &Objects, settings: &Settings, facts: &Facts) -> Compile
         wanted: certificates::wanted_set(&decided.orders, &issuers),
         l4,
         allocations,
+        public,
         ownership: ownership_rules,
         parsed: parser.into_parsed(),
         problems: findings.into_problems(),
@@ -218,7 +229,7 @@ fn load_balancers(
     let mut reports = Vec::new();
     for (key, stored) in input.objects.services.iter().filter(|(_, stored)| input.settings.service_class.is_ours(&stored.object)) {
         let addresses = summary::addresses(allocations, key);
-        let ports = l4::listen(key, stored, addresses, backends, &mut table, findings);
+        let ports = l4::listen(input, key, stored, allocations.services.get(key), backends, &mut table, findings);
         let hostnames = named.remove(&stored.reference).unwrap_or_default();
         let (namespace, name) = (key.namespace.clone(), key.name.clone());
         reports.push(ServiceReport { namespace, name, addresses: addresses.to_vec(), ports, hostnames });

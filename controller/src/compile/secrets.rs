@@ -24,6 +24,12 @@ pub(crate) fn tls_pair(secret: &Secret) -> Option<(&[u8], &[u8])> {
     Some((secret_value(secret, "tls.crt")?, secret_value(secret, "tls.key")?))
 }
 
+/// The same as texts.
+pub(crate) fn tls_texts(secret: &Secret) -> Option<(String, String)> {
+    let (chain, key) = tls_pair(secret)?;
+    Some((String::from_utf8(chain.to_vec()).ok()?, String::from_utf8(key.to_vec()).ok()?))
+}
+
 /// Whether an issuer had it written.
 pub(crate) fn is_issued(secret: &Secret) -> bool {
     secret.metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(ISSUER_NAME))

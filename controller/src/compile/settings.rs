@@ -8,7 +8,7 @@ use std::sync::Arc;
 use dns::{Name, RecordSet, Soa};
 
 use crate::addresses::{PoolError, PoolRanges, Quota, ServiceClass};
-use crate::config::{Config, Zone};
+use crate::config::{Config, Traffic, Zone};
 use crate::objects::ObjectKey;
 use crate::ownership::Policy;
 
@@ -20,6 +20,8 @@ use super::policy;
 pub struct Settings {
     /// Addresses under which clients reach the gateway.
     pub public_addresses: Vec<IpAddr>,
+    /// Service whose status has the public addresses instead, as soon as it has any.
+    pub publish_service: Option<ObjectKey>,
     /// Zones that are served.
     pub zones: Vec<ZoneSettings>,
     /// Which Ingresses are ours.
@@ -32,6 +34,10 @@ pub struct Settings {
     pub cluster_resource_namespace: String,
     /// Pools of addresses for Services.
     pub pools: PoolRanges,
+    /// Who carries the traffic of allocated addresses.
+    pub traffic: Traffic,
+    /// Whether an address is served only once it is held: where an allocation is a proposal that is written first.
+    pub serves_held_only: bool,
     /// Namespace whose IPAddressPool objects are pools too.
     pub pool_namespace: String,
     /// How many addresses namespaces may hold.
@@ -148,6 +154,12 @@ impl Settings {
         let addresses = &config.addresses;
         Ok(Self {
             public_addresses: config.gateway.public_addresses.clone(),
+            publish_service: config
+                .gateway
+                .publish_service
+                .as_deref()
+                .and_then(|service| service.split_once('/'))
+                .map(|(namespace, name)| ObjectKey::new(namespace, name)),
             zones,
             class: ClassRules {
                 ingress_class: config.gateway.ingress_class.clone(),
@@ -158,6 +170,8 @@ impl Settings {
             default_issuer: config.certificates.default_issuer.clone(),
             cluster_resource_namespace: config.certificates.cluster_resource_namespace.clone(),
             pools: PoolRanges::parse(&addresses.pools)?,
+            traffic: config.addresses.traffic,
+            serves_held_only: config.source.kubernetes.is_some(),
             pool_namespace: addresses.pool_namespace.clone(),
             quota: Quota { default: addresses.quota.default, namespaces: addresses.quota.namespaces.clone() },
             service_class: ServiceClass { name: addresses.load_balancer_class.clone(), default: addresses.default_class },

@@ -148,7 +148,7 @@ fn base(input: Input<'_>, zone: &ZoneSettings) -> Vec<RecordSet> {
     let has_ns = sets.iter().any(|set| set.owner == zone.apex && set.record_type() == Some(RecordType::NS));
     if let Some(server) = absolute(&name_server(zone)).filter(|_| !has_ns) {
         if !sets.iter().any(|set| set.owner == server) {
-            sets.extend(dns::record::address_sets(&server, APEX_TTL, &input.settings.public_addresses));
+            sets.extend(dns::record::address_sets(&server, APEX_TTL, &input.public.addresses));
         }
         sets.push(dns::record::ns(zone.apex.clone(), APEX_TTL, [server]));
     }
@@ -159,7 +159,7 @@ fn host_records(input: Input<'_>, zone: &ZoneSettings, host: &str, target: Targe
     let Some(owner) = absolute(host) else { return Vec::new() };
     match (target, &zone.cname) {
         (Target::Gateway, Some(name)) => vec![dns::record::cname(owner, zone.ttl, name.clone())],
-        (Target::Gateway, None) => dns::record::address_sets(&owner, zone.ttl, &input.settings.public_addresses),
+        (Target::Gateway, None) => dns::record::address_sets(&owner, zone.ttl, &input.public.addresses),
         (Target::Addresses(addresses, ttl), _) => dns::record::address_sets(&owner, ttl.unwrap_or(zone.ttl), addresses),
     }
 }

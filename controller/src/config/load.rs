@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::validate::validate;
-use super::{Config, Pool, Role, Zone, options};
+use super::{Config, Pool, Role, Source, Zone, options};
 use crate::field::{self, Located};
 
 /// Largest configuration file that is read.
@@ -19,6 +19,8 @@ pub struct Overrides {
     pub manifests: Vec<PathBuf>,
     /// `--kubernetes`.
     pub kubernetes: bool,
+    /// `--kubeconfig`.
+    pub kubeconfig: Option<PathBuf>,
     /// `--state`.
     pub state: Option<PathBuf>,
     /// `--zone`.
@@ -40,7 +42,7 @@ pub struct Overrides {
 impl Overrides {
     /// Puts the flags over the file. `--zone` keeps what the file says of the zones it names; `--pool` makes one pool, `default`, of all ranges.
     pub fn apply(&self, config: &mut Config) {
-        replace(&mut config.source.manifests, &self.manifests);
+        self.apply_source(&mut config.source);
         replace(&mut config.gateway.http, &self.http);
         replace(&mut config.gateway.https, &self.https);
         replace(&mut config.dns.listen, &self.dns);
@@ -55,6 +57,20 @@ impl Overrides {
         config.state = self.state.clone().unwrap_or_else(|| std::mem::take(&mut config.state));
         config.admin.listen = self.admin.unwrap_or(config.admin.listen);
         config.role = self.role.unwrap_or(config.role);
+    }
+
+    /// A flag that names one source takes the place of the other one in the file.
+    fn apply_source(&self, source: &mut Source) {
+        if !self.manifests.is_empty() {
+            *source = Source { manifests: self.manifests.clone(), kubernetes: None };
+        }
+        if self.kubernetes || self.kubeconfig.is_some() {
+            source.manifests.clear();
+            source.kubernetes.get_or_insert_default();
+        }
+        if let (Some(kubernetes), Some(kubeconfig)) = (&mut source.kubernetes, &self.kubeconfig) {
+            kubernetes.kubeconfig = Some(kubeconfig.clone());
+        }
     }
 }
 
@@ -129,9 +145,6 @@ pub fn listen_address(text: &str) -> Result<SocketAddr, AddressError> {
 /// Everything that is wrong with it; nothing may start then.
 pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, ConfigError> {
     let fail = |findings| ConfigError { file: file.map(Path::to_owned), findings };
-    if overrides.kubernetes {
-        return Err(fail(vec![Finding::new("", "--kubernetes is not available in this version. Serve a directory with --manifests DIR.")]));
-    }
     let text = file.map_or(Ok(String::new()), read_text).map_err(|finding| fail(vec![finding]))?;
     complete(&text, file, overrides)
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Config, Finding};
 use crate::field::{self, Located};
 
-/// A key: its path, without indexes, and what it means.
+/// A key: its path, without indexes, and what it means. Those below the second level are told with their parent.
 struct Documented {
     key: &'static str,
     doc: &'static str,
@@ -28,12 +28,20 @@ impl Documented {
 const OPTIONS: &[Documented] = &[
     option("role", "Which part runs here: all, gateway (HTTP, HTTPS, addresses of Services), dns, or controller (no data plane)."),
     option("source", "Where objects come from."),
-    option("source.manifests", "Directory of manifests (searched recursively) or file, or a list of them. Required."),
+    option("source.manifests", "Directory of manifests (searched recursively) or file, or a list of them. Either this or kubernetes is required."),
+    option("source.kubernetes", "A Kubernetes cluster, instead of manifests: {} is the one this pod runs in."),
+    option("source.kubernetes.kubeconfig", "kubeconfig file; without it the pod's service account, else what kubectl would use."),
+    option("source.kubernetes.namespace", "Namespace of the objects that are this program's own, vrata-system by default."),
+    option(
+        "source.kubernetes.peersService",
+        "Headless Service in that namespace whose endpoints are the replicas, vrata-peers by default; each is asked before a CA is told.",
+    ),
     option("state", "The only directory that is written: certificates, addresses, serials, status."),
     option("gateway", "HTTP and HTTPS."),
     option("gateway.http", "Addresses for plain HTTP, host:port."),
     option("gateway.https", "Addresses for HTTPS, host:port."),
     option("gateway.publicAddresses", "Addresses under which clients reach the gateway, for DNS and status; by default those that are listened on."),
+    option("gateway.publishService", "Service (namespace/name) whose status has the public addresses and host names instead."),
     option("gateway.publicHttpsPort", "Port under which clients reach HTTPS; redirects name it unless it is 443."),
     option("gateway.ingressClass", "Class that the annotation kubernetes.io/ingress.class has to name."),
     option("gateway.controllerClass", "Controller that an IngressClass has to name."),
@@ -57,6 +65,10 @@ const OPTIONS: &[Documented] = &[
     option("addresses.pools[].name", "name, as annotations name it"),
     option("addresses.pools[].ranges", "CIDRs (192.0.2.0/24) or ranges (192.0.2.10-192.0.2.20)"),
     option("addresses.pools[].autoAssign", "whether Services that name no pool may get an address from it, true by default"),
+    option(
+        "addresses.traffic",
+        "Who carries their traffic: forwarder (this program) or kubeProxy (the cluster's, for which the allocation is enough).",
+    ),
     option("addresses.poolNamespace", "Namespace whose IPAddressPool objects (metallb.io/v1beta1) are pools too; those of others are refused."),
     option("addresses.loadBalancerClass", "Services with exactly this spec.loadBalancerClass are ours, for instance vrata.io/gate."),
     option("addresses.defaultClass", "Whether Services without a loadBalancerClass are ours too."),
@@ -84,6 +96,7 @@ const OPTIONS: &[Documented] = &[
     option("admission", "The ValidatingWebhook for Ingresses and Services."),
     option("admission.listen", "Its address for HTTPS, host:port; without one there is no webhook."),
     option("admission.names", "Names in its certificate, those under which the API server calls it; those of the Service in deploy/ by default."),
+    option("admission.webhookConfiguration", "The ValidatingWebhookConfiguration whose caBundle is written; by default the first label of the first name."),
 ];
 
 /// What stands at a path of keys without indexes.
@@ -114,9 +127,6 @@ pub(super) fn unknown_keys(located: &Located) -> Vec<Finding> {
 }
 
 fn unknown_message(key: &str) -> String {
-    if key == "source.kubernetes" {
-        return "Kubernetes as a source is not available in this version; write manifests: DIR".into();
-    }
     let (parent, name) = key.rsplit_once('.').unwrap_or(("", key));
     let siblings: Vec<_> = OPTIONS
         .iter()

@@ -28,8 +28,8 @@ fn wrong_keys_and_types_name_file_line_key_and_what_was_expected() {
             &["vrata.yaml:2:10: gateway.http[0]: \"80\" is no address to listen on; expected host:port, for instance 127.0.0.1:8080 or [::1]:8080"],
         ),
         (
-            "source: {kubernetes: {}}\n",
-            &["vrata.yaml:1:10: source.kubernetes: Kubernetes as a source is not available in this version; write manifests: DIR"],
+            "source: {kubernetes: {kubeConfig: a}}\n",
+            &["vrata.yaml:1:23: source.kubernetes.kubeConfig: there is no such key; did you mean kubeconfig?"],
         ),
     ];
     for (text, expected) in table {
@@ -97,4 +97,29 @@ fn flags_override_the_file() {
     let zones: Vec<_> = config.dns.zones.iter().map(|zone| (zone.name.as_str(), zone.ttl)).collect();
     assert_eq!(zones, [("a.example", 5), ("c.example", 60)]);
     assert_eq!(config.gateway.public_addresses, ["127.0.0.1".parse::<IpAddr>().unwrap()]);
+}
+
+#[test]
+fn objects_come_from_one_place() {
+    let rest = "gateway: {http: [\"127.0.0.1:80\"]}\n";
+    let kubeconfig = || Overrides { kubeconfig: Some("Cargo.toml".into()), ..Overrides::default() };
+    let table: [(&str, Overrides, &[&str]); 5] = [
+        ("", Overrides::default(), &["source.manifests"]),
+        ("source: {manifests: src, kubernetes: {}}\n", Overrides::default(), &["source"]),
+        (
+            "source: {kubernetes: {kubeconfig: /nonexistent, namespace: A.b}}\n",
+            Overrides::default(),
+            &["source.kubernetes.kubeconfig", "source.kubernetes.namespace"],
+        ),
+        ("source: {manifests: src}\n", kubeconfig(), &[]),
+        ("source: {kubernetes: {}}\n", Overrides { manifests: vec!["src".into()], ..Overrides::default() }, &[]),
+    ];
+    for (text, overrides, keys) in table {
+        let found = complete(&format!("{text}{rest}"), None, &overrides).err().map_or(vec![], |error| error.findings);
+        assert_eq!(found.into_iter().map(|finding| finding.key).collect::<Vec<_>>(), keys, "{text}");
+    }
+    let config = complete(&format!("source: {{manifests: src}}\n{rest}"), None, &kubeconfig()).unwrap();
+    let expected = Kubernetes { kubeconfig: Some("Cargo.toml".into()), namespace: "vrata-system".into(), peers_service: "vrata-peers".into() };
+    assert_eq!(config.source, Source { manifests: vec![], kubernetes: Some(expected) });
+    assert_eq!(parse(&print(&config)).unwrap(), config, "{}", print(&config));
 }

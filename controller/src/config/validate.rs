@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ipnet::IpNet;
 
-use super::{Config, Finding, Pool, Zone};
+use super::{Config, Finding, Kubernetes, Pool, Zone};
 
 /// RFC 2181 section 8.
 const MAX_TTL: u32 = 0x7fff_ffff;
@@ -37,8 +37,16 @@ pub fn validate(config: &Config, readable: &dyn Fn(&Path) -> Result<(), String>)
 }
 
 fn sources(config: &Config, readable: &dyn Fn(&Path) -> Result<(), String>, found: &mut Vec<Finding>) {
-    if config.source.manifests.is_empty() {
-        found.push(Finding::new("source.manifests", "no manifests are named; write the directory that holds them, or use --manifests DIR"));
+    match &config.source.kubernetes {
+        None if config.source.manifests.is_empty() => found.push(Finding::new(
+            "source.manifests",
+            "no manifests are named; write the directory that holds them or kubernetes: {}, or use --manifests DIR or --kubernetes",
+        )),
+        None => {}
+        Some(_) if !config.source.manifests.is_empty() => {
+            found.push(Finding::new("source", "manifests and kubernetes are both there; objects come from one place, so remove one of them"));
+        }
+        Some(kubernetes) => cluster(kubernetes, readable, found),
     }
     let many = config.source.manifests.len() > 1;
     for (index, path) in config.source.manifests.iter().enumerate() {
@@ -49,6 +57,22 @@ fn sources(config: &Config, readable: &dyn Fn(&Path) -> Result<(), String>, foun
     }
     if config.state.as_os_str().is_empty() {
         found.push(Finding::new("state", "the path is empty; write the directory for what has to survive a restart"));
+    }
+}
+
+fn cluster(kubernetes: &Kubernetes, readable: &dyn Fn(&Path) -> Result<(), String>, found: &mut Vec<Finding>) {
+    if let Some(path) = &kubernetes.kubeconfig
+        && let Err(cause) = readable(path)
+    {
+        found.push(Finding::new("source.kubernetes.kubeconfig", format!("{} cannot be read: {cause}", path.display())));
+    }
+    if !crate::source::is_subdomain(&kubernetes.namespace) || kubernetes.namespace.contains('.') {
+        let message = format!("{:?} is no name of a namespace: a-z, 0-9 and '-', with a letter or digit at both ends", kubernetes.namespace);
+        found.push(Finding::new("source.kubernetes.namespace", message));
+    }
+    if !crate::source::is_subdomain(&kubernetes.peers_service) || kubernetes.peers_service.contains('.') {
+        let message = format!("{:?} is no name of a Service: a-z, 0-9 and '-', with a letter or digit at both ends", kubernetes.peers_service);
+        found.push(Finding::new("source.kubernetes.peersService", message));
     }
 }
 
@@ -96,6 +120,11 @@ fn gateway(config: &Config, found: &mut Vec<Finding>) {
     }
     if gateway.max_connections == 0 {
         found.push(Finding::new("gateway.maxConnections", "0 would serve nobody; expected at least 1"));
+    }
+    if let Some(service) = &gateway.publish_service
+        && !service.split_once('/').is_some_and(|(namespace, name)| [namespace, name].into_iter().all(crate::source::is_subdomain))
+    {
+        found.push(Finding::new("gateway.publishService", format!("{service:?} is not namespace/name")));
     }
     let mut seen = BTreeSet::new();
     for (index, address) in gateway.public_addresses.iter().enumerate() {

@@ -121,4 +121,7 @@ pub struct SecretTemplate {
 pub struct Certificate {
     /// What is wanted.
     pub spec: CertificateSpec,
+    /// What was said of it, as it stands; null where there is nothing.
+    #[serde(default)]
+    pub status: serde_json::Value,
 }

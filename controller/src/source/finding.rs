@@ -34,12 +34,12 @@ impl Findings {
         self.0.iter().any(|finding| finding.severity == Severity::Error)
     }
 
-    /// The findings as problems of an object, as many as people read; `origin` tells the origin for a field.
-    pub(super) fn problems(self, object: Option<&ObjectRef>, origin: impl Fn(&str) -> Origin) -> Vec<Problem> {
+    /// The findings as problems of an object, as many as people read; `origin` tells the origin for a field, where there is one.
+    pub(super) fn problems(self, object: Option<&ObjectRef>, origin: impl Fn(&str) -> Option<Origin>) -> Vec<Problem> {
         let problem = |Finding { severity, field, reason, message }| Problem {
             severity,
             object: object.cloned(),
-            origin: Some(origin(&field)),
+            origin: origin(&field),
             field,
             reason,
             message,

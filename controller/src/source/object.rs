@@ -42,7 +42,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, with its API version and name.
-    const ALL: [(Self, &'static str, &'static str); 13] = [
+    pub(super) const ALL: [(Self, &'static str, &'static str); 13] = [
         (Self::Ingress, "networking.k8s.io/v1", "Ingress"),
         (Self::IngressClass, "networking.k8s.io/v1", "IngressClass"),
         (Self::Service, "v1", "Service"),
@@ -95,6 +95,11 @@ impl Kind {
     pub(super) const fn is_namespaced(self) -> bool {
         !matches!(self, Self::IngressClass | Self::Namespace | Self::ClusterIssuer)
     }
+}
+
+/// The API version in which a kind is read.
+pub(crate) fn api_version_of(kind: &str) -> Option<&'static str> {
+    Kind::named(kind).map(Kind::api_version)
 }
 
 /// Which object: two documents with the same identity are about one object.

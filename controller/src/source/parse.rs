@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::document::{self, Unreadable};
 use super::finding::Findings;
 use super::object::{Identity, Object};
-use super::read_object::{Verdict, read_object};
+use super::read_object::{Provenance, Verdict, read_object};
 use super::split::{Chunk, split};
 use crate::field::{self, Located};
 use crate::problem::{Origin, Problem, Reason, Severity};
@@ -137,7 +137,7 @@ impl Parser<'_> {
             return;
         }
         let mut found = Findings::default();
-        let verdict = read_object(value, &origin, &mut found);
+        let verdict = read_object(value, &Provenance::File(&origin), &mut found);
         let (outcome, reference) = match verdict {
             Verdict::Known(identity, object) => {
                 let reference = identity.reference();
@@ -146,7 +146,8 @@ impl Parser<'_> {
             Verdict::Other(kind) => (Outcome::Other(kind), None),
             Verdict::Nameless => (Outcome::Broken(None), None),
         };
-        let problems = found.problems(reference.as_ref(), |field| Origin { line: lines.line(item, field).unwrap_or(origin.line), ..origin.clone() });
+        let problems =
+            found.problems(reference.as_ref(), |field| Some(Origin { line: lines.line(item, field).unwrap_or(origin.line), ..origin.clone() }));
         self.parsed.push(Parsed { origin, outcome, problems });
     }
 }

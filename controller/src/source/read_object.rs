@@ -11,7 +11,7 @@ use super::object::{Identity, Kind, Object};
 use super::strict::{self, Misfit, UnknownKey};
 use super::validate;
 use crate::field;
-use crate::objects::{AddressPoolSpec, Age, Certificate, CertificateSpec, IssuerSpec, ObjectKey, ReferenceGrantSpec, Stored};
+use crate::objects::{AddressPoolSpec, Age, Certificate, CertificateSpec, IssuerSpec, Meta, ObjectKey, ReferenceGrantSpec, Stored};
 use crate::problem::{Origin, Reason};
 
 /// What a value turned out to be.
@@ -25,8 +25,22 @@ pub(super) enum Verdict {
     Nameless,
 }
 
+/// Where an object comes from.
+#[derive(Debug)]
+pub(super) enum Provenance<'a> {
+    /// A file.
+    File(&'a Origin),
+    /// An API server, which may know fields that are not known here: these are no finding.
+    Server {
+        /// `metadata.resourceVersion`; it is not in the value, since a new version is no new content.
+        version: &'a str,
+        /// `metadata.generation`; likewise.
+        generation: Option<i64>,
+    },
+}
+
 /// Reads one object.
-pub(super) fn read_object(value: &Value, origin: &Origin, found: &mut Findings) -> Verdict {
+pub(super) fn read_object(value: &Value, provenance: &Provenance<'_>, found: &mut Findings) -> Verdict {
     let (Some(api_version), Some(kind_name)) = (text(value, "apiVersion", found), text(value, "kind", found)) else { return Verdict::Nameless };
     let kind = match Kind::named(kind_name) {
         Some(kind) if kind.is_read_as(api_version) => kind,
@@ -44,7 +58,7 @@ pub(super) fn read_object(value: &Value, origin: &Origin, found: &mut Findings) 
         }
     };
     let Some((identity, meta)) = identity(kind, value, found) else { return Verdict::Nameless };
-    let frame = Frame { identity: &identity, meta: &meta, origin };
+    let frame = Frame { identity: &identity, meta: &meta, provenance };
     let object = frame.object(value, found).filter(|_| !found.refused());
     Verdict::Known(identity, object)
 }
@@ -102,7 +116,7 @@ fn lenient_identity(kind: Kind, value: &Value) -> Option<Identity> {
 struct Frame<'a> {
     identity: &'a Identity,
     meta: &'a ObjectMeta,
-    origin: &'a Origin,
+    provenance: &'a Provenance<'a>,
 }
 
 impl Frame<'_> {
@@ -123,8 +137,9 @@ impl Frame<'_> {
             }
             Kind::Certificate => {
                 let spec = self.read(spec, "spec", found, |spec: &mut CertificateSpec, found| validate::certificate(spec, found))?;
-                let Stored { reference, object, origin, age } = Arc::unwrap_or_clone(spec);
-                Object::Certificate(Arc::new(Stored { reference, object: Certificate { spec: object }, origin, age }))
+                let Stored { reference, object, origin, age, meta } = Arc::unwrap_or_clone(spec);
+                let status = value.get("status").cloned().unwrap_or_default();
+                Object::Certificate(Arc::new(Stored { reference, object: Certificate { spec: object, status }, origin, age, meta }))
             }
             Kind::IpAddressPool => {
                 Object::IpAddressPool(self.read(spec, "spec", found, |spec: &mut AddressPoolSpec, found| validate::address_pool(spec, found))?)
@@ -145,7 +160,7 @@ impl Frame<'_> {
     ) -> Option<Arc<Stored<T>>> {
         match strict::read::<T>(value, base) {
             Ok((mut object, unknown)) => {
-                unknown.iter().for_each(|key| warn_unknown(key, self.identity.kind, found));
+                unknown.iter().for_each(|key| warn_unknown(key, self.identity.kind, matches!(self.provenance, Provenance::File(_)), found));
                 check(&mut object, found);
                 Some(Arc::new(self.stored(object)))
             }
@@ -161,8 +176,18 @@ impl Frame<'_> {
 
     fn stored<T>(&self, object: T) -> Stored<T> {
         let created = self.meta.creation_timestamp.as_ref().map(|time| time.0.as_second());
-        let age = Age { created, origin: Some(self.origin.clone()), name: self.identity.key.to_string() };
-        Stored { reference: self.identity.reference(), object, origin: Some(self.origin.clone()), age }
+        let (origin, version, generation) = match self.provenance {
+            Provenance::File(origin) => (Some((*origin).clone()), "", None),
+            Provenance::Server { version, generation } => (None, *version, *generation),
+        };
+        let age = Age { created, origin: origin.clone(), name: self.identity.key.to_string() };
+        let meta = Meta {
+            uid: self.meta.uid.clone().unwrap_or_default(),
+            resource_version: version.to_owned(),
+            generation,
+            labels: self.meta.labels.clone().unwrap_or_default(),
+        };
+        Stored { reference: self.identity.reference(), object, origin, age, meta }
     }
 }
 
@@ -187,13 +212,14 @@ fn upper_first(text: &str) -> String {
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
-fn warn_unknown(key: &UnknownKey, kind: Kind, found: &mut Findings) {
+fn warn_unknown(key: &UnknownKey, kind: Kind, misspelling: bool, found: &mut Findings) {
     let name = kind.name();
     let (reason, message) = match super::cert_manager_fields::verdict(kind, &key.field) {
         Some(super::cert_manager_fields::Verdict::Silent) => return,
         Some(super::cert_manager_fields::Verdict::NotYet) => {
             (Reason::NotSupportedYet, format!("{} of {name} is not supported yet. It has no effect here.", key.field))
         }
+        None if !misspelling => return,
         None => {
             let advice = key.meant.map_or_else(|| "Remove it, or look for a misspelling.".to_owned(), |meant| format!("Did you mean {meant}?"));
             (Reason::InvalidField, format!("{name} has no field {}. {advice}", key.field))

@@ -8,5 +8,6 @@ mod configuration;
 mod demo;
 mod life;
 mod manifests;
+mod metrics;
 mod page;
 mod web;

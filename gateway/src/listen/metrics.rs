@@ -55,7 +55,7 @@ impl Metrics {
         registry.register(Box::new(open.clone()))?;
         let stalled_bodies = IntCounter::new("vrata_gateway_stalled_bodies_total", "HTTP/2 requests cut because their body stopped coming")?;
         registry.register(Box::new(stalled_bodies.clone()))?;
-        Ok(Self {
+        let metrics = Self {
             open,
             accepted: counter("connections_accepted_total", "Downstream connections accepted", &["listener"])?,
             accept_errors: counter("accept_errors_total", "Connections that the system could not hand over", &["listener"])?,
@@ -63,7 +63,19 @@ impl Metrics {
             refused: counter("connections_refused_total", "Downstream connections closed because their client had too many", &["listener"])?,
             stalled_bodies,
             handshake_failures: counter("tls_handshake_failures_total", "TLS handshakes that came to nothing", &["reason"])?,
-        })
+        };
+        metrics.begin_at_zero();
+        Ok(metrics)
+    }
+
+    /// What seldom happens is counted from zero on: an alert on its rate would miss the first time otherwise.
+    fn begin_at_zero(&self) {
+        for listener in [Kind::Http, Kind::Https].map(Kind::label) {
+            for counter in [&self.accepted, &self.accept_errors, &self.refused] {
+                counter.with_label_values(&[listener]);
+            }
+            self.open.with_label_values(&[listener]);
+        }
     }
 
     pub(super) fn accepted(&self, kind: Kind) -> Open {

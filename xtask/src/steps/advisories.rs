@@ -16,7 +16,7 @@ const DATABASE: &str = "https://github.com/RustSec/advisory-db";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) fn run(repository: &Repository, _: &Options) -> Result<Outcome> {
-    let program = Tool::CargoDeny.path(&tools::cache()?);
+    let program = Tool::CargoDeny.path(&tools::cache()?)?;
     let probe = repository.run("git").args(["ls-remote", "--exit-code", DATABASE, "HEAD"]).env("GIT_TERMINAL_PROMPT", "0");
     if probe.limit(PATIENCE).succeeds() {
         repository.run(program).args(["--locked", "check", "advisories"]).run()?;

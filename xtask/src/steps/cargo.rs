@@ -25,7 +25,7 @@ pub(super) fn doc(repository: &Repository, _: &Options) -> Result<Outcome> {
 }
 
 pub(super) fn deny(repository: &Repository, _: &Options) -> Result<Outcome> {
-    let program = Tool::CargoDeny.path(&tools::cache()?);
+    let program = Tool::CargoDeny.path(&tools::cache()?)?;
     passed(repository.run(program).args(["--locked", "check", "licenses", "bans", "sources"]).run())
 }
 

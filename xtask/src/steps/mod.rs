@@ -2,6 +2,7 @@
 
 mod advisories;
 mod cargo;
+pub(crate) mod chart;
 mod deploy;
 mod fuzz;
 
@@ -65,10 +66,17 @@ const STEPS: &[Step] = &[
         name: "e2e",
         about: "the program as a whole, with real clients and servers",
         packages: packages::TEST,
-        tools: &[Tool::Pebble],
+        tools: &[Tool::Pebble, Tool::Kubelab],
         run: cargo::e2e,
     },
     Step { name: "deploy", about: "unit and configuration of deploy/", packages: packages::DEPLOY, tools: &[], run: deploy::run },
+    Step {
+        name: "chart",
+        about: "chart, plain manifests, alerts and dashboard of deploy/",
+        packages: packages::CHART,
+        tools: &[Tool::Helm],
+        run: chart::run,
+    },
     Step { name: "fuzz", about: "each fuzz target for a short time", packages: packages::BUILD, tools: &[], run: fuzz::run },
 ];
 

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use crate::objects::Age;
+use crate::objects::{Age, Meta};
 use crate::problem::ObjectRef;
 
 use super::*;
@@ -14,7 +14,7 @@ fn read_for(class: &ServiceClass, annotations: &Value, mut spec: Value) -> Optio
     let object: Service = serde_json::from_value(json!({"metadata": {"annotations": annotations}, "spec": spec})).unwrap();
     let reference = ObjectRef { kind: "Service".into(), namespace: Some("team".into()), name: "app".into() };
     let age = Age { created: Some(1), origin: None, name: "team/app".into() };
-    claim_of(&Stored { reference, object, origin: None, age }, class)
+    claim_of(&Stored { reference, object, origin: None, age, meta: Meta::default() }, class)
 }
 
 fn read(annotations: Value, spec: Value) -> Reading {
@@ -212,6 +212,6 @@ fn agreement_to_share_is_a_list_of_namespaces_and_a_broken_one_agrees_to_nothing
 #[test]
 fn the_traffic_policy_and_the_labels_are_read() {
     let local = read(json!({}), json!({"externalTrafficPolicy": "Local", "selector": {"app": "x"}})).claim.traffic;
-    assert_eq!(local, Traffic::Local([("app".to_owned(), "x".to_owned())].into()));
-    assert_eq!(read(json!({}), json!({"externalTrafficPolicy": "Cluster", "selector": {"app": "x"}})).claim.traffic, Traffic::Cluster);
+    assert_eq!(local, TrafficPolicy::Local([("app".to_owned(), "x".to_owned())].into()));
+    assert_eq!(read(json!({}), json!({"externalTrafficPolicy": "Cluster", "selector": {"app": "x"}})).claim.traffic, TrafficPolicy::Cluster);
 }

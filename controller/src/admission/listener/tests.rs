@@ -1,18 +1,15 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::time::SystemTime;
+
 use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
 use tokio_rustls::TlsConnector;
 
+use super::super::Certificates;
 use super::*;
 use crate::state::StateDir;
-
-async fn bound(directory: &std::path::Path, published: watch::Receiver<Arc<Published>>) -> Listener {
-    let state = Arc::new(StateDir::open(directory).unwrap());
-    let certificates = Certificates::open(state, vec!["vrata.test.svc".into()], SystemTime::now()).unwrap();
-    Listener::bind("127.0.0.1:0".parse().unwrap(), certificates, published).await.unwrap()
-}
 
 /// Posts a body as an API server would that trusts the bundle.
 async fn post(address: SocketAddr, bundle: &str, path: &str, body: &Value) -> (StatusCode, Value) {
@@ -36,8 +33,12 @@ async fn post(address: SocketAddr, bundle: &str, path: &str, body: &Value) -> (S
 async fn reviews_are_answered_over_https_that_the_bundle_vouches_for() {
     let directory = tempfile::tempdir().unwrap();
     let published = watch::Sender::new(Arc::<Published>::default());
-    let listener = bound(directory.path(), published.subscribe()).await;
-    let (address, bundle) = (listener.local_address().unwrap(), listener.bundle().borrow().clone());
+    let state = Arc::new(StateDir::open(directory.path()).unwrap());
+    let certificates = Certificates::open(state, vec!["vrata.test.svc".into()], SystemTime::now()).unwrap();
+    let bundle = certificates.kept().bundle();
+    let kept = watch::Sender::new(Some(Arc::new(certificates.kept().clone())));
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), kept.subscribe(), published.subscribe()).await.unwrap();
+    let address = listener.local_address().unwrap();
     let stop = CancellationToken::new();
     let task = tokio::spawn(listener.run(stop.clone()));
 

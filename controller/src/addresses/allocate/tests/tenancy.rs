@@ -12,7 +12,7 @@ use super::scenario::{World, asks, key, pool};
 fn stored<T>(kind: &str, namespace: &str, name: &str, object: T) -> Stored<T> {
     let reference = ObjectRef { kind: kind.into(), namespace: Some(namespace.into()), name: name.into() };
     let age = crate::objects::Age { created: Some(1), origin: None, name: format!("{namespace}/{name}") };
-    Stored { reference, object, origin: None, age }
+    Stored { reference, object, origin: None, age, meta: crate::objects::Meta::default() }
 }
 
 /// Objects with these pools (name and spec), the older first, and these namespaces with a label `tier`.

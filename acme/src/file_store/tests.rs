@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use proptest::prelude::{any, proptest};
 
-use super::{AccountRecord, Store, StoreError, file_of};
+use super::{AccountRecord, FileStore, Store, StoreError, file_of};
 use crate::ledger::{OrderRecord, Record};
 use crate::sign::{new_key, self_signed};
 use crate::{HeldCertificate, IssuerId, KeyKind, SecretName, Wanted};
@@ -48,13 +48,13 @@ fn what_is_kept_is_there_after_a_restart() {
         (certificate(&wanted), Record { challenge_turns: BTreeMap::from([("a.example".to_owned(), 1)]), ..Record::default() });
     let account = AccountRecord { server: "s".to_owned(), key: "k".to_owned(), url: None, email: "e".to_owned() };
     let name = secret("team", "shop.tls");
-    let store = Store::open(directory.path()).unwrap();
+    let store = FileStore::open(directory.path()).unwrap();
     store.save_certificate(&name, &wanted, &certificate).unwrap();
     store.save_record(&name, &record).unwrap();
     store.save_order(&name, &order()).unwrap();
     store.save_account("id", &account).unwrap();
     drop(store);
-    let store = Store::open(directory.path()).unwrap();
+    let store = FileStore::open(directory.path()).unwrap();
     let loaded = store.load().unwrap();
     assert_eq!(loaded.certificates, BTreeMap::from([(name.clone(), certificate)]));
     assert_eq!(loaded.records, BTreeMap::from([(name.clone(), record)]));
@@ -70,7 +70,7 @@ fn what_is_kept_is_there_after_a_restart() {
 fn the_manifest_is_one_that_cert_manager_would_write() {
     let directory = tempfile::tempdir().unwrap();
     let wanted = wanted(IssuerId { namespace: None, name: "le".to_owned() });
-    Store::open(directory.path()).unwrap().save_certificate(&secret("team", "shop"), &wanted, &certificate(&wanted)).unwrap();
+    FileStore::open(directory.path()).unwrap().save_certificate(&secret("team", "shop"), &wanted, &certificate(&wanted)).unwrap();
     let text = fs::read(directory.path().join("secrets/team/shop.json")).unwrap();
     let manifest: serde_json::Value = serde_json::from_slice(&text).unwrap();
     let expected = serde_json::json!({
@@ -97,7 +97,7 @@ fn the_manifest_is_one_that_cert_manager_would_write() {
 #[test]
 fn only_the_owner_can_read_it() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path()).unwrap();
+    let store = FileStore::open(directory.path()).unwrap();
     store.save_order(&secret("team", "shop"), &order()).unwrap();
     let mode = |path: &str| fs::metadata(directory.path().join(path)).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode("ledger/orders/team/shop.json"), 0o600);
@@ -107,7 +107,7 @@ fn only_the_owner_can_read_it() {
 #[test]
 fn broken_files_are_set_aside_and_the_rest_is_read() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path()).unwrap();
+    let store = FileStore::open(directory.path()).unwrap();
     store.save_order(&secret("team", "good"), &order()).unwrap();
     let below = |path: &str| directory.path().join(path);
     fs::write(below("ledger/orders/team/half.json"), "{\"url\": \"htt").unwrap();
@@ -118,7 +118,7 @@ fn broken_files_are_set_aside_and_the_rest_is_read() {
     fs::write(below("secrets/team/UPPER.json"), "{}").unwrap();
     let loaded = store.load().unwrap();
     assert_eq!(loaded.orders.keys().collect::<Vec<_>>(), [&secret("team", "good")]);
-    let mut names: Vec<_> = loaded.set_aside.iter().map(|aside| aside.path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+    let mut names: Vec<_> = loaded.set_aside.iter().map(|aside| aside.place.rsplit('/').next().unwrap().to_owned()).collect();
     names.sort();
     assert_eq!(names, ["UPPER.json", "empty.json", "half.json"]);
     assert!(below("ledger/orders/team/half.json.corrupt-1").exists() && !below("ledger/orders/team/.tmp-1-1").exists());
@@ -132,10 +132,10 @@ fn broken_files_are_set_aside_and_the_rest_is_read() {
 #[test]
 fn a_second_process_is_kept_out() {
     let directory = tempfile::tempdir().unwrap();
-    let first = Store::open(directory.path()).unwrap();
-    assert!(matches!(Store::open(directory.path()), Err(StoreError::InUse(_))));
+    let first = FileStore::open(directory.path()).unwrap();
+    assert!(matches!(FileStore::open(directory.path()), Err(StoreError::InUse(_))));
     drop(first);
-    assert!(Store::open(directory.path()).is_ok());
+    assert!(FileStore::open(directory.path()).is_ok());
 }
 
 #[test]

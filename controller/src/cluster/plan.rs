@@ -1,0 +1,61 @@
+//! What there is to write, from what a pass decided and what the objects hold. Pure.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+
+use super::memory::Memory;
+use super::pass::{Pass, Settings};
+use super::write::{StatusKind, StatusWrite, Target, Write};
+use super::{certificates, events, ingresses, services};
+
+/// What there is to write now.
+#[derive(Debug, Default, PartialEq)]
+pub struct Plan {
+    /// The writes, the most urgent first.
+    pub writes: Vec<Write>,
+    /// When there will be more although nothing changes.
+    pub due: Option<Timestamp>,
+}
+
+/// Compares what a pass decided with what its objects hold. `memory` learns which objects are seen.
+#[must_use]
+pub fn plan(pass: &Pass, settings: &Settings, memory: &mut Memory, now: Timestamp) -> Plan {
+    memory.see(&pass.read.objects, now);
+    let services = services::wanted(pass, settings, memory);
+    let withdrawn = services.withdrawn;
+    let statuses = services.statuses.into_iter().chain(ingresses::wanted(pass, memory)).chain(certificates::wanted(pass, now));
+    let statuses: Vec<StatusWrite> = statuses.collect();
+
+    let wanted: HashSet<Target> = statuses.iter().map(|write| write.target.clone()).collect();
+    memory.keep_wanted(&wanted, |target| exists(pass, target));
+    let mut plan = Plan::default();
+    for write in statuses {
+        match memory.admits(&write, now) {
+            Ok(()) => plan.writes.push(Write::Status(write)),
+            Err(due) => plan.wake(due),
+        }
+    }
+    // Told before the status is changed, for afterwards it no longer shows.
+    let (events, due) = events::due(pass, &withdrawn, memory, now);
+    plan.wake(due);
+    let (first, last): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| event.reason == events::WITHDRAWN);
+    plan.writes.splice(0..0, first.into_iter().map(Write::Event));
+    plan.writes.extend(last.into_iter().map(Write::Event));
+    plan
+}
+
+impl Plan {
+    fn wake(&mut self, due: Option<Timestamp>) {
+        self.due = self.due.into_iter().chain(due).min();
+    }
+}
+
+fn exists(pass: &Pass, target: &Target) -> bool {
+    let objects = &pass.read.objects;
+    match target.kind {
+        StatusKind::Service => objects.services.contains_key(&target.key),
+        StatusKind::Ingress => objects.ingresses.contains_key(&target.key),
+        StatusKind::Certificate => objects.certificates.contains_key(&target.key),
+    }
+}

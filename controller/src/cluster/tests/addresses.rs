@@ -1,0 +1,186 @@
+//! Addresses on their way into the status of Services, and back.
+
+use jiff::SignedDuration;
+use serde_json::json;
+
+use super::world::{World, balancer, line};
+use crate::cluster::{Memory, Pass};
+use crate::objects::ObjectKey;
+
+const FREE: &[&str] = &["198.51.100.0", "198.51.100.1", "198.51.100.2", "198.51.100.3"];
+
+fn held(world: &World) -> Vec<String> {
+    let pools = crate::addresses::PoolRanges::parse(&world.config.addresses.pools).unwrap();
+    let held = crate::addresses::held_allocations(&world.pass().read.objects, &pools);
+    let lines = held.services.iter().map(|(key, allocation)| {
+        let addresses: Vec<String> = allocation.addresses.iter().map(ToString::to_string).collect();
+        let ports: Vec<String> = allocation.ports.iter().map(ToString::to_string).collect();
+        format!("{key} {} {} {}", addresses.join(","), ports.join(","), allocation.sharing_key.as_deref().unwrap_or("-"))
+    });
+    lines.collect()
+}
+
+fn with_status(mut service: serde_json::Value, addresses: &[&str]) -> serde_json::Value {
+    let ingress: Vec<_> = addresses.iter().map(|address| json!({"ip": address})).collect();
+    service["status"] = json!({"loadBalancer": {"ingress": ingress}});
+    service["metadata"]["managedFields"] = json!([{"manager": "vrata", "operation": "Apply", "subresource": "status", "apiVersion": "v1"}]);
+    service
+}
+
+fn created(mut service: serde_json::Value, day: u8) -> serde_json::Value {
+    service["metadata"]["creationTimestamp"] = format!("2026-11-{day:02}T06:00:00Z").into();
+    service
+}
+
+#[test]
+fn an_address_is_served_once_it_is_held() {
+    let mut world = World::new();
+    world.apply(&balancer("team", "db", &json!({"external-dns.alpha.kubernetes.io/hostname": "db.dyn.example.org"}), &[5432]));
+    let before = world.pass();
+    let records = |pass: &Pass| pass.view.report.hosts[0].dns.as_ref().unwrap().records.clone();
+    assert!(before.view.report.services[0].addresses.is_empty() && records(&before).is_empty());
+    assert_eq!(before.allocations.services.len(), 1);
+    assert_eq!(world.step(), ["Service team/db = 198.51.100.0"]);
+    assert_eq!(world.step(), ["Normal AddressAllocated Service team/db", "Normal NameServed Service team/db"]);
+    assert_eq!(records(&world.pass()), ["A 198.51.100.0"]);
+}
+
+#[test]
+fn a_restart_keeps_what_is_held_before_it_serves_who_waits() {
+    let mut world = World::new();
+    for (name, day) in [("c", 3), ("d", 4)] {
+        world.apply(&created(balancer("team", name, &json!({}), &[80]), day));
+    }
+    world.settle();
+    world.memory = Memory::default();
+    world.apply(&created(balancer("team", "a", &json!({}), &[80]), 1));
+    world.settle();
+    assert_eq!(held(&world), ["team/a 198.51.100.2 80/TCP -", "team/c 198.51.100.0 80/TCP -", "team/d 198.51.100.1 80/TCP -"]);
+}
+
+#[test]
+fn what_is_read_from_statuses() {
+    let shared = json!({"metallb.universe.tf/allow-shared-ip": "key"});
+    let mut metallb = with_status(balancer("team", "metallb", &shared, &[80, 443]), &["198.51.100.2"]);
+    metallb["metadata"]["managedFields"] = json!([]);
+    let mut ports = with_status(balancer("team", "ports", &json!({}), &[80, 443]), &["198.51.100.3"]);
+    ports["status"]["loadBalancer"]["ingress"][0]["ports"] = json!([{"port": 80, "protocol": "TCP"}]);
+    let mut cluster_ip = with_status(balancer("team", "type", &json!({}), &[80]), &["198.51.100.1"]);
+    cluster_ip["spec"]["type"] = "ClusterIP".into();
+    let table = [
+        (balancer("team", "none", &json!({}), &[80]), vec![]),
+        (metallb, vec!["team/metallb 198.51.100.2 80/TCP,443/TCP key"]),
+        (ports, vec!["team/ports 198.51.100.3 80/TCP -"]),
+        (with_status(balancer("team", "outside", &json!({}), &[80]), &["203.0.113.1"]), vec![]),
+        (with_status(balancer("team", "two", &json!({}), &[80]), &["198.51.100.1", "198.51.100.2"]), vec!["team/two 198.51.100.1 80/TCP -"]),
+        (with_status(balancer("team", "both", &json!({}), &[80]), &["203.0.113.1", "198.51.100.2"]), vec!["team/both 198.51.100.2 80/TCP -"]),
+        (cluster_ip, vec![]),
+    ];
+    for (service, expected) in table {
+        let mut world = World::new();
+        world.apply(&service);
+        assert_eq!(held(&world), expected, "{service}");
+    }
+}
+
+#[test]
+fn a_pool_that_shrinks_moves_who_is_outside() {
+    let mut world = World::new();
+    for name in ["a", "b"] {
+        world.apply(&balancer("team", name, &json!({}), &[80]));
+    }
+    world.settle();
+    world.config.addresses.pools[0].ranges = vec!["198.51.100.1-198.51.100.3".into()];
+    let moved = world.settle();
+    assert_eq!(moved[..2], ["Warning AddressWithdrawn Service team/b", "Service team/b = 198.51.100.2"]);
+    world.config.addresses.pools[0].ranges = vec!["198.51.100.1-198.51.100.1".into()];
+    let moved = world.settle();
+    assert_eq!(moved[..2], ["Warning AddressWithdrawn Service team/b", "Service team/b = "]);
+    assert!(moved.contains(&"Warning PoolExhausted Service team/b".to_owned()), "{moved:?}");
+    assert_eq!(held(&world), ["team/a 198.51.100.1 80/TCP -"]);
+}
+
+#[test]
+fn of_two_services_with_one_address_the_older_keeps_it_and_the_other_is_told() {
+    let mut world = World::new();
+    world.apply(&created(with_status(balancer("b", "older", &json!({}), &[80]), &[FREE[2]]), 1));
+    world.apply(&created(with_status(balancer("a", "younger", &json!({}), &[80]), &[FREE[2]]), 2));
+    let lines = world.settle();
+    assert_eq!(lines[0], "Warning AddressWithdrawn Service a/younger");
+    assert_eq!(held(&world), ["a/younger 198.51.100.0 80/TCP -", "b/older 198.51.100.2 80/TCP -"]);
+}
+
+#[test]
+fn two_services_that_swap_addresses_let_go_first() {
+    let mut world = World::new();
+    let asks = |name, address| balancer("team", name, &json!({"metallb.io/loadBalancerIPs": address}), &[80]);
+    world.apply(&asks("a", FREE[0]));
+    world.apply(&asks("b", FREE[1]));
+    world.settle();
+    world.apply(&asks("a", FREE[1]));
+    world.apply(&asks("b", FREE[0]));
+    let statuses = |lines: Vec<String>| lines.into_iter().filter(|line| line.starts_with("Service")).collect::<Vec<_>>();
+    assert_eq!(statuses(world.step()), ["Service team/a = ", "Service team/b = "]);
+    assert_eq!(statuses(world.step()), ["Service team/a = 198.51.100.1", "Service team/b = 198.51.100.0"]);
+    assert_eq!(statuses(world.settle()), Vec::<String>::new());
+}
+
+#[test]
+fn an_address_that_was_written_and_is_not_seen_is_nobody_elses() {
+    let mut world = World::new();
+    world.apply(&balancer("team", "young", &json!({}), &[80]));
+    let write = world.plan().writes.remove(0);
+    world.memory.started(&write);
+    // An older Service becomes a load balancer before the watch shows what was written.
+    world.apply(&created(balancer("team", "old", &json!({}), &[80]), 1));
+    assert_eq!(world.plan().writes.iter().map(line).collect::<Vec<_>>(), Vec::<String>::new());
+    let outcome = world.carry_out(&write);
+    world.memory.finished(&write, &outcome, world.now);
+    world.settle();
+    assert_eq!(held(&world), ["team/old 198.51.100.1 80/TCP -", "team/young 198.51.100.0 80/TCP -"]);
+}
+
+#[test]
+fn what_the_last_leader_wrote_and_is_not_seen_is_nobody_elses() {
+    let mut world = World::new();
+    let service = |name: &str| ObjectKey::new("team", name);
+    world.apply(&balancer("team", "pending", &json!({}), &[80]));
+    world.memory.recall([(service("unseen"), "200".to_owned(), vec![FREE[0].parse().unwrap()])], world.now);
+    assert_eq!(world.plan().writes, []);
+    world.now += SignedDuration::from_secs(31);
+    assert_eq!(world.settle()[0], "Service team/pending = 198.51.100.0", "it is gone");
+}
+
+#[test]
+fn who_shares_an_address_shows_it_too() {
+    let mut world = World::new();
+    for (name, port) in [("rw", 5432), ("ro", 5433)] {
+        world.apply(&balancer("team", name, &json!({"metallb.universe.tf/allow-shared-ip": "db"}), &[port]));
+    }
+    world.settle();
+    assert_eq!(held(&world), ["team/ro 198.51.100.0 5433/TCP db", "team/rw 198.51.100.0 5432/TCP db"]);
+    world.apply(&balancer("team", "ro", &json!({"metallb.universe.tf/allow-shared-ip": "db"}), &[5433, 5434]));
+    world.settle();
+    assert_eq!(held(&world)[0], "team/ro 198.51.100.0 5433/TCP,5434/TCP db");
+    world.delete("Service team/rw");
+    assert_eq!(world.settle(), Vec::<String>::new());
+}
+
+#[test]
+fn kube_proxy_is_told_that_it_carries_the_traffic() {
+    let mut world = World::new();
+    world.settings.traffic = crate::config::Traffic::KubeProxy;
+    world.apply(&balancer("team", "db", &json!({}), &[5432]));
+    world.settle();
+    assert_eq!(world.object("Service team/db")["status"]["loadBalancer"]["ingress"][0]["ipMode"], "VIP");
+}
+
+#[test]
+fn a_service_of_another_class_is_left_alone() {
+    let mut world = World::new();
+    let mut service = balancer("team", "db", &json!({}), &[5432]);
+    service["spec"]["loadBalancerClass"] = "example.com/other".into();
+    service["status"] = json!({"loadBalancer": {"ingress": [{"ip": "203.0.113.1"}]}});
+    world.apply(&service);
+    assert_eq!(world.settle(), Vec::<String>::new());
+}

@@ -1,0 +1,193 @@
+//! A cluster to plan for: objects as JSON, which passes read and writes change.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::cluster::{Memory, Outcome, Pass, Plan, Settings, Write, plan};
+use crate::compile::{self, Facts, compile};
+use crate::config::{Config, Pool, Zone};
+use crate::problem::Problem;
+use crate::status::View;
+
+/// 2026-11-24T06:00:00Z, and when objects are created unless they say otherwise.
+pub(super) const NOW: i64 = 1_795_500_000;
+
+pub(super) struct World {
+    objects: BTreeMap<String, Value>,
+    version: u64,
+    pub(super) config: Config,
+    pub(super) settings: Settings,
+    pub(super) memory: Memory,
+    pub(super) now: Timestamp,
+    pub(super) told: Vec<Problem>,
+    pub(super) orders_known: bool,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let mut config = Config::default();
+        config.gateway.public_addresses = vec!["192.0.2.10".parse().unwrap()];
+        config.dns.zones = vec![Zone::named("dyn.example.org")];
+        config.addresses.pools = vec![Pool { name: "public".into(), ranges: vec!["198.51.100.0/30".into()], auto_assign: true }];
+        let mut world = Self {
+            objects: BTreeMap::new(),
+            version: 100,
+            config,
+            settings: Settings { instance: "vrata-0".into(), ..Settings::default() },
+            memory: Memory::default(),
+            now: Timestamp::from_second(NOW).unwrap(),
+            told: Vec::new(),
+            orders_known: true,
+        };
+        world.apply(&json!({"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": "nginx"}, "spec": {"controller": "k8s.io/ingress-nginx"}}));
+        world
+    }
+
+    /// What a user or another controller applies; a status that is left out stays.
+    pub(super) fn apply(&mut self, object: &Value) {
+        let id = id(object);
+        let mut object = object.clone();
+        self.version += 1;
+        let before = self.objects.get(&id);
+        let uid = before.map_or_else(|| format!("uid-of-{id}").into(), |before| before["metadata"]["uid"].clone());
+        if let (None, Some(status)) = (object.get("status"), before.and_then(|before| before.get("status"))) {
+            object["status"] = status.clone();
+        }
+        if let Some(fields) = before.and_then(|before| before["metadata"].get("managedFields")) {
+            object["metadata"]["managedFields"] = fields.clone();
+        }
+        let meta = &mut object["metadata"];
+        meta["uid"] = uid;
+        meta["resourceVersion"] = self.version.to_string().into();
+        if meta.get("creationTimestamp").is_none() {
+            meta["creationTimestamp"] = "2026-11-24T06:00:00Z".into();
+        }
+        self.objects.insert(id, object);
+    }
+
+    pub(super) fn delete(&mut self, id: &str) {
+        self.objects.remove(id).unwrap();
+    }
+
+    pub(super) fn status(&self, id: &str) -> &Value {
+        &self.objects[id]["status"]
+    }
+
+    pub(super) fn object(&self, id: &str) -> Value {
+        self.objects[id].clone()
+    }
+
+    pub(super) fn pass(&self) -> Pass {
+        let mut read = crate::source::kubernetes::mirrored(self.objects.values().cloned());
+        read.problems.clear();
+        let mut settings = compile::Settings::from_config(&self.config, &BTreeMap::new()).unwrap();
+        settings.serves_held_only = true;
+        let allocations = crate::addresses::held_allocations(&read.objects, &settings.pools);
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(self.now.as_second()).unwrap());
+        let compiled = compile(&read.objects, &settings, &Facts { allocations, now, ..Facts::default() });
+        let mut problems = compiled.problems;
+        problems.retain(|problem| problem.reason != crate::problem::Reason::NoEndpoints);
+        problems.extend_from_slice(&self.told);
+        let view = View { report: compiled.report, problems, ..View::default() };
+        Pass {
+            read: Arc::new(read),
+            view: Arc::new(view),
+            allocations: compiled.allocations,
+            public: compiled.public,
+            orders_known: self.orders_known,
+        }
+    }
+
+    /// What is planned now.
+    pub(super) fn plan(&mut self) -> Plan {
+        let pass = self.pass();
+        plan(&pass, &self.settings, &mut self.memory, self.now)
+    }
+
+    /// Plans, and carries everything out as an API server would. Says what was done, a line each.
+    pub(super) fn step(&mut self) -> Vec<String> {
+        let plan = self.plan();
+        for write in &plan.writes {
+            self.memory.started(write);
+            let outcome = self.carry_out(write);
+            self.memory.finished(write, &outcome, self.now);
+        }
+        self.told = self.memory.problems();
+        plan.writes.iter().map(line).collect()
+    }
+
+    /// Steps until nothing is left to do.
+    pub(super) fn settle(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for _ in 0..10 {
+            let step = self.step();
+            if step.is_empty() {
+                return lines;
+            }
+            lines.extend(step);
+        }
+        panic!("it does not settle: {lines:#?}");
+    }
+
+    pub(super) fn carry_out(&mut self, write: &Write) -> Outcome {
+        let Write::Status(write) = write else { return Outcome::Written };
+        let id = format!("{} {}", write.target.kind.name(), write.target.key);
+        let Some(object) = self.objects.get_mut(&id) else { return Outcome::Stale };
+        if object["metadata"]["resourceVersion"] != write.resource_version.as_str() || object["metadata"]["uid"] != write.uid.as_str() {
+            return Outcome::Stale;
+        }
+        if let Some(owner) = object["metadata"]["annotations"].get("owned-by") {
+            return Outcome::Conflict(vec![owner.as_str().unwrap().to_owned()]);
+        }
+        self.version += 1;
+        object["metadata"]["resourceVersion"] = self.version.to_string().into();
+        object["status"] = write.status.clone();
+        let owned = json!([{"manager": "vrata", "operation": "Apply", "subresource": "status", "apiVersion": "v1"}]);
+        object["metadata"]["managedFields"] = if write.status == json!({}) { json!([]) } else { owned };
+        Outcome::Written
+    }
+}
+
+fn id(object: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (kind, namespace, name) = (text(&object["kind"]), text(&object["metadata"]["namespace"]), text(&object["metadata"]["name"]));
+    if namespace.is_empty() { format!("{kind} {name}") } else { format!("{kind} {namespace}/{name}") }
+}
+
+pub(super) fn line(write: &Write) -> String {
+    match write {
+        Write::Status(write) => {
+            let entries = write.status.pointer("/loadBalancer/ingress").and_then(Value::as_array);
+            let texts = entries.into_iter().flatten().map(|entry| entry["ip"].as_str().or_else(|| entry["hostname"].as_str()).unwrap().to_owned());
+            let told = write.status.pointer("/conditions/0").map(|ready| format!("Ready={} {}", ready["status"], ready["reason"]).replace('"', ""));
+            let says = texts.chain(told).collect::<Vec<_>>().join(",");
+            format!("{} {} = {says}", write.target.kind.name(), write.target.key)
+        }
+        Write::Event(event) => {
+            let (kind, again) = (if event.warning { "Warning" } else { "Normal" }, if event.again { " again" } else { "" });
+            format!("{kind} {}{again} {} {}/{}", event.reason, event.regarding.kind, event.regarding.namespace, event.regarding.name)
+        }
+    }
+}
+
+pub(super) fn ingress(namespace: &str, name: &str, class: &str, host: &str) -> Value {
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"namespace": namespace, "name": name},
+        "spec": {"ingressClassName": class, "rules": [{"host": host, "http": {"paths": [
+            {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "web", "port": {"number": 80}}}}]}}]},
+    })
+}
+
+pub(super) fn backend(namespace: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": namespace, "name": "web"}, "spec": {"ports": [{"port": 80}]}})
+}
+
+pub(super) fn balancer(namespace: &str, name: &str, annotations: &Value, ports: &[u16]) -> Value {
+    let ports: Vec<Value> = ports.iter().map(|port| json!({"name": format!("p{port}"), "port": port})).collect();
+    json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": namespace, "name": name, "annotations": annotations},
+        "spec": {"type": "LoadBalancer", "ports": ports}})
+}

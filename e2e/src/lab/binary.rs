@@ -1,0 +1,45 @@
+//! Where the lab's programs are.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+/// The directory with `kubelab` and `kubectl`, named after the version of Kubernetes and the sources: the same rule as in `xtask/src/kubelab.rs`.
+pub(super) fn directory() -> Result<PathBuf> {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("kubelab");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&sources)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    files.sort();
+    let mut hash = DefaultHasher::new();
+    for file in &files {
+        (file.file_name(), std::fs::read(file)?).hash(&mut hash);
+    }
+    let module = std::fs::read_to_string(sources.join("go.mod"))?;
+    let version = module.lines().find_map(|line| line.trim().trim_start_matches("require ").strip_prefix("k8s.io/kubernetes v"));
+    let version = version.context("e2e/kubelab/go.mod names no version of k8s.io/kubernetes")?;
+    let directory = crate::pebble::tools()?.join(format!("kubelab-{version}-{:016x}", hash.finish()));
+    if !directory.join("kubelab").exists() {
+        bail!("{} is not there; run: cargo xtask kubelab kubectl version --client", directory.join("kubelab").display());
+    }
+    Ok(directory)
+}
+
+/// A program of this crate, in `target/PROFILE/`.
+pub(super) fn built(name: &str) -> Result<PathBuf> {
+    let binary = profile()?.join(name);
+    if !binary.exists() {
+        bail!("{} is not there; run: cargo build --workspace --bin {name}", binary.display());
+    }
+    Ok(binary)
+}
+
+/// Where labs are: on the file system of the programs, which are linked into them.
+pub(super) fn scratch() -> Result<PathBuf> {
+    let scratch = profile()?.parent().context("a profile lies in target/")?.join("tmp");
+    std::fs::create_dir_all(&scratch)?;
+    Ok(scratch)
+}
+
+fn profile() -> Result<PathBuf> {
+    Ok(std::env::current_exe()?.ancestors().nth(2).context("a test lies in target/PROFILE/deps/")?.to_owned())
+}

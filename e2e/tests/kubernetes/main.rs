@@ -1,0 +1,6 @@
+//! The program in a Kubernetes cluster: real API server, real controllers, `kubectl`. Tests share a lab, each with namespaces of its own; those that break
+//! something have one to themselves.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod ingress;
+mod lab;
