@@ -50,7 +50,7 @@ impl Source {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub(super) fn effects(&self, state: StateDir) -> Result<Effects, EffectsError> {
+    pub(super) fn effects(&self, state: Arc<StateDir>) -> Result<Effects, EffectsError> {
         match self {
             Self::Manifests(..) => Effects::open(state),
             Self::Cluster(..) => Effects::in_cluster(state),
