@@ -220,9 +220,7 @@ impl EngineParts {
         loop {
             let store: Arc<dyn Store> = match &self.store {
                 Stores::Files(store) => store.clone(),
-                Stores::Cluster(client, namespace) => {
-                    Arc::new(ClusterStore::new(client.clone(), namespace, leadership.clone(), Handle::current()))
-                }
+                Stores::Cluster(client, namespace) => Arc::new(ClusterStore::new(client.clone(), namespace, leadership.clone(), Handle::current())),
             };
             match Engine::start(store, self.wanted.clone(), self.options.clone(), self.metrics.clone()).await {
                 Ok(started) => return started,

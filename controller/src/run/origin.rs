@@ -60,11 +60,7 @@ impl Source {
 /// Where objects come from, once they do.
 pub(super) enum Origin {
     /// A directory.
-    Alone {
-        watched: source::Watched,
-        store: Arc<acme::FileStore>,
-        leadership: Leadership,
-    },
+    Alone { watched: source::Watched, store: Arc<acme::FileStore>, leadership: Leadership },
     /// A cluster.
     Cluster(Box<Cluster>),
 }
@@ -83,7 +79,9 @@ pub(super) struct Cluster {
 enum Candidacy {
     Candidate(CancellationToken, JoinHandle<()>),
     /// What could make it lead, kept and never used.
-    None { _grants: Grants },
+    None {
+        _grants: Grants,
+    },
 }
 
 impl Origin {
