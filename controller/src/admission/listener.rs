@@ -68,11 +68,7 @@ impl Listener {
     ///
     /// # Errors
     /// When the address cannot be bound.
-    pub async fn bind(
-        address: SocketAddr,
-        kept: watch::Receiver<Option<Arc<Kept>>>,
-        published: watch::Receiver<Arc<Published>>,
-    ) -> io::Result<Self> {
+    pub async fn bind(address: SocketAddr, kept: watch::Receiver<Option<Arc<Kept>>>, published: watch::Receiver<Arc<Published>>) -> io::Result<Self> {
         Ok(Self { listener: TcpListener::bind(address).await?, kept, published })
     }
 

@@ -147,7 +147,8 @@ mod tests {
 
     #[test]
     fn only_webhooks_of_services_get_the_bundle_and_only_where_it_differs() {
-        let webhook = |name: &str, client: Value| json!({"name": name, "clientConfig": client, "sideEffects": "None", "admissionReviewVersions": ["v1"]});
+        let webhook =
+            |name: &str, client: Value| json!({"name": name, "clientConfig": client, "sideEffects": "None", "admissionReviewVersions": ["v1"]});
         let webhooks = [webhook("ours", json!({"service": {"name": "v", "namespace": "n"}})), webhook("other", json!({"url": "https://x.test"}))];
         let found: ValidatingWebhookConfiguration =
             serde_json::from_value(json!({"metadata": {"name": "v", "resourceVersion": "7"}, "webhooks": webhooks})).unwrap();
