@@ -302,7 +302,14 @@ impl Default for Certificates {
 
 impl Default for Addresses {
     fn default() -> Self {
-        Self { pools: Vec::new(), traffic: Traffic::default(), pool_namespace: "metallb-system".into(), load_balancer_class: None, default_class: true, quota: Quota::default() }
+        Self {
+            pools: Vec::new(),
+            traffic: Traffic::default(),
+            pool_namespace: "metallb-system".into(),
+            load_balancer_class: None,
+            default_class: true,
+            quota: Quota::default(),
+        }
     }
 }
 

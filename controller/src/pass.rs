@@ -81,13 +81,7 @@ impl Passes {
         self.generation += 1;
         let (pools, _) = self.settings.pools.with_objects(&inputs.read.objects, &self.settings.pool_namespace);
         let allocations = self.effects.held(&inputs.read.objects, &pools).into_owned();
-        let facts = Facts {
-            held: inputs.held.clone(),
-            allocations,
-            parsed: std::mem::take(&mut self.parsed),
-            policy: self.policy.take(),
-            now,
-        };
+        let facts = Facts { held: inputs.held.clone(), allocations, parsed: std::mem::take(&mut self.parsed), policy: self.policy.take(), now };
         let started = Instant::now();
         let mut compiled = compile(&inputs.read.objects, &self.settings, &facts);
         self.metrics.compiled(started.elapsed());

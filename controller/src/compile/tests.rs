@@ -190,7 +190,8 @@ fn ten_thousand_ingresses() {
 
 #[test]
 fn a_broken_policy_leaves_the_last_good_one_in_force() {
-    let map = |policy: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: own, namespace: p}}\ndata: {{policy.yaml: '{policy}'}}\n---\n");
+    let map =
+        |policy: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: own, namespace: p}}\ndata: {{policy.yaml: '{policy}'}}\n---\n");
     let tenants = CLASS.to_owned() + &ingress("a", "web", "web.dyn.example.org", "") + &ingress("a", "status", "status.dyn.example.org", "");
     let mut settings = settings();
     settings.policy_map = Some(crate::objects::ObjectKey::new("p", "own"));
