@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
+use super::subject;
 use crate::cluster::FIELD_MANAGER;
 use crate::objects::{ObjectKey, Objects};
 use crate::problem::{Problem, Severity};
@@ -45,8 +46,7 @@ struct Seen {
 
 impl Default for Mirror {
     fn default() -> Self {
-        let awaited = Kind::ALL.into_iter().map(|(kind, ..)| kind).collect();
-        Self { awaited, seen: BTreeMap::new(), objects: Objects::default() }
+        Self { awaited: subject::kinds().collect(), seen: BTreeMap::new(), objects: Objects::default() }
     }
 }
 
@@ -58,7 +58,7 @@ impl Mirror {
 
     /// These are all objects of the kind.
     pub(super) fn list(&mut self, kind: Kind, values: Vec<Value>) -> Effect {
-        let mut effect = if self.awaited.remove(&kind) { Effect::Content } else { Effect::None };
+        let mut effect = self.listed(kind);
         let keys: Vec<_> = values.iter().map(|value| key(kind, value)).collect();
         // An object without a name may be any of those that would otherwise be gone.
         if keys.iter().all(Option::is_some) {
@@ -67,6 +67,11 @@ impl Mirror {
             effect = gone.into_iter().map(|key| self.forget(kind, key)).fold(effect, Effect::max);
         }
         values.into_iter().map(|value| self.apply(kind, value)).fold(effect, Effect::max)
+    }
+
+    /// It is known which objects of the kind there are.
+    pub(super) fn listed(&mut self, kind: Kind) -> Effect {
+        if self.awaited.remove(&kind) { Effect::Content } else { Effect::None }
     }
 
     /// The kind is not served.
@@ -109,10 +114,16 @@ impl Mirror {
     pub(super) fn read(&self) -> Read {
         let mut problems: Vec<_> = self.seen.values().flat_map(BTreeMap::values).flat_map(|seen| seen.problems.iter().cloned()).collect();
         problems.sort();
-        Read { objects: self.objects.clone(), problems }
+        Read { objects: self.objects.clone(), problems, stale: false }
     }
 
-    fn forget(&mut self, kind: Kind, key: ObjectKey) -> Effect {
+    /// The objects.
+    pub(super) const fn objects(&self) -> &Objects {
+        &self.objects
+    }
+
+    /// An object is not to be held any more.
+    pub(super) fn forget(&mut self, kind: Kind, key: ObjectKey) -> Effect {
         if self.seen.get_mut(&kind).and_then(|seen| seen.remove(&key)).is_none() {
             return Effect::None;
         }
@@ -121,7 +132,8 @@ impl Mirror {
     }
 }
 
-fn key(kind: Kind, value: &Value) -> Option<ObjectKey> {
+/// Whose value it is.
+pub(super) fn key(kind: Kind, value: &Value) -> Option<ObjectKey> {
     let meta = value.get("metadata")?;
     let name = meta.get("name")?.as_str().filter(|name| !name.is_empty())?;
     let namespace = if kind.is_namespaced() { meta.get("namespace")?.as_str()? } else { "" };
