@@ -138,7 +138,16 @@ fn problem(problem: &Problem) -> Option<Message<'_>> {
     let object = problem.object.as_ref()?;
     let note = if problem.field.is_empty() { problem.message.clone() } else { format!("{}: {}", problem.field, problem.message) };
     let warning = problem.severity != Severity::Hint;
-    Some(Message { object, warning, reason: format!("{:?}", problem.reason), action: "Serve", note: clipped(note), repeats: warning, settles: true, success: false })
+    Some(Message {
+        object,
+        warning,
+        reason: format!("{:?}", problem.reason),
+        action: "Serve",
+        note: clipped(note),
+        repeats: warning,
+        settles: true,
+        success: false,
+    })
 }
 
 fn withdrawal<'a>(object: &'a ObjectRef, addresses: &[IpAddr]) -> Message<'a> {
