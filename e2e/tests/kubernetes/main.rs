@@ -6,3 +6,4 @@ mod chart;
 mod ingress;
 mod lab;
 mod metrics;
+mod migration;
