@@ -134,8 +134,8 @@ impl Memory {
         let Some(last) = self.attempts.get(&write.target) else { return Ok(()) };
         let same_version = last.resource_version == write.resource_version;
         match last.outcome {
-            // It is done, and the watch has yet to show it.
-            Outcome::Written if same_version && last.status == write.status => Err(None),
+            // It is done, and the watch has yet to show it: over this version nothing can be written any more.
+            Outcome::Written if same_version => Err(None),
             Outcome::Stale if !same_version => Ok(()),
             _ if now < last.not_before => Err(Some(last.not_before)),
             _ => Ok(()),

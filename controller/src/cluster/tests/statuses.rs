@@ -152,9 +152,10 @@ fn what_is_refused_is_tried_rarely() {
     world.apply(&backend("team"));
     world.apply(&ingress("team", "app", "nginx", "app.example.net"));
     let write = world.plan().writes.remove(0);
+    let at = world.now;
     world.memory.started(&write);
-    world.memory.finished(&write, &Outcome::Refused, world.now);
-    assert_eq!(world.plan(), Plan { writes: Vec::new(), due: Some(world.now + SignedDuration::from_mins(10)) });
+    world.memory.finished(&write, &Outcome::Refused, at);
+    assert_eq!(world.plan(), Plan { due: Some(at + SignedDuration::from_mins(10)), ..Plan::default() });
 }
 
 #[test]
