@@ -105,7 +105,7 @@ impl World {
     /// What is planned once problems have stood for a moment.
     pub(super) fn plan(&mut self) -> Plan {
         let pass = self.pass();
-        plan(&pass, &self.settings, &mut self.memory, self.now);
+        let _ = plan(&pass, &self.settings, &mut self.memory, self.now);
         self.now += SignedDuration::from_secs(3);
         plan(&pass, &self.settings, &mut self.memory, self.now)
     }
