@@ -140,6 +140,7 @@ fn offline(paths: &[PathBuf], file: Option<&PathBuf>) -> anyhow::Result<(View, V
         stale: false,
         ignored: read.objects.others,
         public_addresses: compiled.public.addresses,
+        basis: None,
     };
     Ok((view, problems))
 }

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +19,7 @@ const POLICY: &str = "ledger/ownership.json";
 /// What was written last, so that the same is not written again.
 #[derive(Debug)]
 pub struct Effects {
-    state: StateDir,
+    state: Arc<StateDir>,
     in_cluster: bool,
     allocations: Allocations,
     policy: Option<Ownership>,
@@ -55,7 +56,8 @@ impl Effects {
     ///
     /// # Errors
     /// When a file cannot be read: to go on without it would give a held address to another.
-    pub fn open(state: StateDir) -> Result<Self, EffectsError> {
+    pub fn open(state: impl Into<Arc<StateDir>>) -> Result<Self, EffectsError> {
+        let state = state.into();
         let allocations = read(&state, ALLOCATIONS)?.unwrap_or_default();
         let policy = read(&state, POLICY)?;
         let mut serials = BTreeMap::new();
@@ -75,13 +77,13 @@ impl Effects {
     ///
     /// # Errors
     /// When a file cannot be read.
-    pub fn in_cluster(state: StateDir) -> Result<Self, EffectsError> {
+    pub fn in_cluster(state: impl Into<Arc<StateDir>>) -> Result<Self, EffectsError> {
         Ok(Self { in_cluster: true, ..Self::open(state)? })
     }
 
     /// The state directory.
     #[must_use]
-    pub const fn state(&self) -> &StateDir {
+    pub fn state(&self) -> &StateDir {
         &self.state
     }
 

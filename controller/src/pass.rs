@@ -17,7 +17,7 @@ use crate::ownership::Policy;
 use crate::problem::{ObjectRef, Problem, Reason, Severity};
 use crate::replicas::serials::Authority;
 use crate::source::Read;
-use crate::status::{Phase, Published, Replica, View};
+use crate::status::{Basis, Phase, Published, Replica, View};
 
 /// Where a pass delivers.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ pub struct Inputs {
 /// Runs passes.
 #[derive(Debug)]
 pub struct Passes {
-    settings: Settings,
+    settings: Arc<Settings>,
     effects: Effects,
     zones: Zones,
     parsed: ParsedCertificates,
@@ -73,7 +73,16 @@ impl Passes {
     #[must_use]
     pub fn new(settings: Settings, effects: Effects, metrics: Metrics, outlets: Outlets) -> Self {
         let policy = effects.policy().and_then(|written| Policy::read(written).ok()).map(Arc::new);
-        Self { settings, effects, zones: Zones::default(), parsed: ParsedCertificates::default(), policy, metrics, outlets, generation: 0 }
+        Self {
+            settings: Arc::new(settings),
+            effects,
+            zones: Zones::default(),
+            parsed: ParsedCertificates::default(),
+            policy,
+            metrics,
+            outlets,
+            generation: 0,
+        }
     }
 
     /// Compiles and delivers. Blocking: it compiles and writes files.
@@ -116,6 +125,7 @@ impl Passes {
             stale: inputs.read.stale,
             ignored: inputs.read.objects.others.clone(),
             public_addresses: compiled.public.addresses.clone(),
+            basis: Some(Basis { settings: self.settings.clone(), read: inputs.read.clone(), rules: compiled.ownership }),
         };
         let view = self.publish(view, inputs.replica.clone());
         if self.outlets.cluster.receiver_count() > 0 {

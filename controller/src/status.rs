@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::compile::{CertificateReport, DnsReport, RefusedClaim, Report, ServiceReport, TlsReport};
+use crate::compile::{CertificateReport, DnsReport, RefusedClaim, Report, ServiceReport, Settings, TlsReport};
+use crate::ownership::Rules;
 use crate::problem::{ObjectRef, Problem};
+use crate::source::Read;
 
 /// Whether requests should be sent here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,6 +62,19 @@ pub struct View {
     pub ignored: BTreeMap<String, usize>,
     /// Addresses under which clients reach the gateway.
     pub public_addresses: Vec<IpAddr>,
+    /// What the pass started from; `None` before the first.
+    pub basis: Option<Basis>,
+}
+
+/// What a pass started from, for whoever has to judge one more object as that pass would have.
+#[derive(Debug, Clone)]
+pub struct Basis {
+    /// The administrator's part.
+    pub settings: Arc<Settings>,
+    /// The objects.
+    pub read: Arc<Read>,
+    /// The rules of ownership.
+    pub rules: Arc<Rules>,
 }
 
 /// `/api/v1/status`.

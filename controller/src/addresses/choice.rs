@@ -28,6 +28,11 @@ pub(super) fn plan<'a>(pools: &PoolRanges, claim: &'a Claim) -> Result<Plan<'a>,
     if candidates.is_empty() { Err(Refusal::NoPool) } else { Ok(Plan::From { pools: candidates, named: named.is_some() }) }
 }
 
+/// Why the request could not be met even if nobody held anything.
+pub(crate) fn impossible(pools: &PoolRanges, claim: &Claim) -> Option<Refusal> {
+    plan(pools, claim).err()
+}
+
 fn named_pool(pools: &PoolRanges, claim: &Claim, asked: &Asked<String>) -> Result<usize, Refusal> {
     let (pool, field) = (asked.value.clone(), asked.field.clone());
     match pools.position(&pool) {

@@ -98,7 +98,7 @@ impl fmt::Display for Port {
 
 /// How its traffic reaches its pods, as far as it stands in the way of sharing: MetalLB's "backend key".
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Traffic {
+pub enum TrafficPolicy {
     /// `externalTrafficPolicy: Cluster`: from any node.
     #[default]
     Cluster,
@@ -140,7 +140,7 @@ pub struct Claim {
     /// Its labels: pools may be for Services with certain ones.
     pub labels: BTreeMap<String, String>,
     /// How its traffic reaches its pods.
-    pub traffic: Traffic,
+    pub traffic: TrafficPolicy,
     /// Namespaces with which it agrees to share its addresses; they have to agree, too.
     pub shares_with: BTreeSet<String>,
     /// What it asks for; `None` when that could not be read: then it keeps the address it holds and gets no other.

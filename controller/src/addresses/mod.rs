@@ -18,7 +18,8 @@ mod selector;
 mod status;
 
 pub use allocate::{Outcome, allocate};
-pub use claim::{Asked, Claim, Families, Family, Port, Protocol, Request, Traffic};
+pub(crate) use choice::impossible;
+pub use claim::{Asked, Claim, Families, Family, Port, Protocol, Request, TrafficPolicy};
 pub use held::{Allocation, Allocations, MalformedKey};
 pub use pool::{PoolError, PoolRanges};
 pub use pool_objects::PoolFault;

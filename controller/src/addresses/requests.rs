@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Service, ServiceSpec};
 use crate::objects::{ObjectKey, Stored};
 use crate::problem::{Reason, Severity};
 
-use super::{Asked, Claim, Families, Family, Port, Protocol, Request, Traffic};
+use super::{Asked, Claim, Families, Family, Port, Protocol, Request, TrafficPolicy};
 
 /// What is wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -200,10 +200,10 @@ pub fn claim_of(service: &Stored<Service>, class: &ServiceClass) -> Option<Readi
     Some(Reading { claim, errors })
 }
 
-fn traffic(spec: &ServiceSpec) -> Traffic {
+fn traffic(spec: &ServiceSpec) -> TrafficPolicy {
     match spec.external_traffic_policy.as_deref() {
-        Some("Local") => Traffic::Local(spec.selector.clone().unwrap_or_default()),
-        _ => Traffic::Cluster,
+        Some("Local") => TrafficPolicy::Local(spec.selector.clone().unwrap_or_default()),
+        _ => TrafficPolicy::Cluster,
     }
 }
 

@@ -13,7 +13,7 @@ use super::backends::Backends;
 use super::findings::{Findings, annotation};
 use super::report::ServicePortReport;
 use super::{Input, Settings};
-use crate::addresses::{Allocation, Allocations, PoolRanges, Port, Protocol, allocate, claim_of};
+use crate::addresses::{Allocation, Allocations, PoolRanges, Port, Protocol, Reading, allocate, claim_of};
 use crate::config::Traffic;
 use crate::objects::{ObjectKey, Stored};
 use crate::problem::{Reason, Severity};
@@ -38,14 +38,19 @@ pub(crate) fn pools<'a>(input: Input<'a>, findings: &mut Findings) -> Cow<'a, Po
     pools
 }
 
+/// Tells what is wrong with what a Service asks for.
+pub(crate) fn report_request(stored: &Stored<Service>, reading: &Reading, findings: &mut Findings) {
+    for error in &reading.errors {
+        findings.push(error.severity(), stored.into(), error.field().to_owned(), error.reason(), error.to_string());
+    }
+}
+
 /// Decides who gets which address.
 pub(crate) fn addresses(input: Input<'_>, findings: &mut Findings) -> Allocations {
     let mut claims = Vec::new();
     for stored in input.objects.services.values() {
         let Some(reading) = claim_of(stored, &input.settings.service_class) else { continue };
-        for error in &reading.errors {
-            findings.push(error.severity(), (&**stored).into(), error.field().to_owned(), error.reason(), error.to_string());
-        }
+        report_request(stored, &reading, findings);
         claims.push(reading.claim);
     }
     let pools = pools(input, findings);
@@ -123,7 +128,7 @@ fn port_of(stored: &Stored<Service>, index: usize, port: &ServicePort, findings:
 }
 
 /// The clients that may pass; a list that cannot be read admits nobody.
-fn source_ranges(stored: &Stored<Service>, findings: &mut Findings) -> Option<Vec<IpNet>> {
+pub(crate) fn source_ranges(stored: &Stored<Service>, findings: &mut Findings) -> Option<Vec<IpNet>> {
     let listed = stored.object.spec.as_ref().and_then(|spec| spec.load_balancer_source_ranges.as_ref()).filter(|ranges| !ranges.is_empty());
     let legacy = stored.object.metadata.annotations.as_ref().and_then(|all| all.get(SOURCE_RANGES)).filter(|ranges| !ranges.trim().is_empty());
     let (text, field, reason) = match (listed, legacy) {

@@ -8,6 +8,7 @@
 //! ```
 //! What this does not do: build a zone with its serial, parse keys for the TLS acceptor, write anything. Whoever runs it does that with the result.
 
+mod alone;
 mod annotations;
 mod backends;
 mod certificates;
@@ -33,6 +34,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+pub(crate) use alone::Pass;
 pub use annotations::documentation as annotations_page;
 pub use certificates::platform_secrets;
 pub use named::named_secrets;
@@ -54,7 +56,7 @@ use backends::Backends;
 use certificates::Scene;
 use findings::Findings;
 use parsed::Parser;
-pub(crate) use secrets::tls_texts;
+pub(crate) use secrets::{is_issued, tls_texts};
 
 /// What is held and was decided before, read back from where it persists.
 #[derive(Debug, Clone)]
@@ -179,7 +181,7 @@ pub fn compile(objects: &Objects, settings: &Settings, facts: &Facts) -> Compile
     let (l4, services) = load_balancers(input, &served, named, &backends, &mut findings);
 
     let hosts = summary::hosts(input, &ownership, &placed, &decided, &zones);
-    let report = Report { hosts, certificates: summary::certificates(input, &decided.orders), services, refused };
+    let report = Report { hosts, certificates: summary::certificates(input, &decided.orders, &mut parser), services, refused };
     let rules: Vec<_> = placed.into_iter().map(|placed| placed.rule).collect();
     Compiled {
         table: gateway::RoutingTable::build(rules.iter().cloned()),
@@ -202,12 +204,14 @@ pub fn compile(objects: &Objects, settings: &Settings, facts: &Facts) -> Compile
 fn refusals(views: &[ingresses::View<'_>], names: &[services::Names<'_>], ownership: &Ownership<'_>, findings: &mut Findings) -> Vec<RefusedClaim> {
     let mut refused = Vec::new();
     for view in views {
-        view.report_refusals(ownership, findings, |host, message| {
+        let permit = |host: &str| ownership.permit(view.namespace(), host);
+        view.report_refusals(permit, findings, |host, message| {
             refused.push(RefusedClaim { host: host.to_owned(), object: view.stored.reference.clone(), message });
         });
     }
     for service in names {
-        service.report_refusals(ownership, findings, |host, message| {
+        let permit = |host: &str| ownership.permit(&service.key.namespace, host);
+        service.report_refusals(permit, findings, |host, message| {
             refused.push(RefusedClaim { host: host.to_owned(), object: service.stored.reference.clone(), message });
         });
     }

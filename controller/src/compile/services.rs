@@ -10,7 +10,7 @@ use super::annotations::values::go_duration;
 use super::findings::{Findings, annotation};
 use super::names::{host_name, is_within, wildcard_base};
 use crate::objects::{ObjectKey, Stored};
-use crate::ownership::{Claim, Ownership};
+use crate::ownership::{Claim, Refusal};
 use crate::problem::Reason;
 
 /// A Service of type LoadBalancer and the names it asks for.
@@ -34,7 +34,8 @@ pub(crate) fn names<'a>(input: Input<'a>, findings: &mut Findings) -> Vec<Names<
     names
 }
 
-fn read<'a>(input: Input<'a>, key: &'a ObjectKey, stored: &'a Stored<Service>, findings: &mut Findings) -> Option<Names<'a>> {
+/// The names of one Service.
+pub(crate) fn read<'a>(input: Input<'a>, key: &'a ObjectKey, stored: &'a Stored<Service>, findings: &mut Findings) -> Option<Names<'a>> {
     let annotations = stored.object.metadata.annotations.as_ref()?;
     if others::is_dns_elsewhere(annotations) {
         return None;
@@ -111,9 +112,14 @@ impl<'a> Names<'a> {
     }
 
     /// Tells its owner which names it did not get.
-    pub(crate) fn report_refusals(&self, ownership: &Ownership<'_>, findings: &mut Findings, mut refused: impl FnMut(&str, String)) {
+    pub(crate) fn report_refusals(
+        &self,
+        permit: impl Fn(&str) -> Result<(), Refusal>,
+        findings: &mut Findings,
+        mut refused: impl FnMut(&str, String),
+    ) {
         for host in &self.hosts {
-            if let Err(refusal) = ownership.permit(&self.key.namespace, host) {
+            if let Err(refusal) = permit(host) {
                 findings.error(self.stored, &self.field, Reason::HostOwnedByAnother, refusal.to_string());
                 refused(host, refusal.to_string());
             }

@@ -96,6 +96,10 @@ const OPTIONS: &[Documented] = &[
     option("admission", "The ValidatingWebhook for Ingresses and Services."),
     option("admission.listen", "Its address for HTTPS, host:port; without one there is no webhook."),
     option("admission.names", "Names in its certificate, those under which the API server calls it; those of the Service in deploy/ by default."),
+    option(
+        "admission.webhookConfiguration",
+        "The ValidatingWebhookConfiguration whose caBundle is written; by default the first label of the first name.",
+    ),
 ];
 
 /// What stands at a path of keys without indexes.

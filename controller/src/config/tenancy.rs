@@ -74,6 +74,8 @@ pub struct Admission {
     pub listen: Option<SocketAddr>,
     /// Names in its certificate: those under which the API server calls it.
     pub names: Vec<String>,
+    /// The ValidatingWebhookConfiguration whose `caBundle` the leader writes; by default the first label of the first name.
+    pub webhook_configuration: Option<String>,
 }
 
 impl Default for Ownership {
@@ -96,5 +98,12 @@ impl Admission {
     pub fn names(&self) -> Vec<String> {
         let default = || ["vrata-admission.vrata-system.svc", "vrata-admission.vrata-system.svc.cluster.local"].map(str::to_owned).into();
         if self.names.is_empty() { default() } else { self.names.clone() }
+    }
+
+    /// The ValidatingWebhookConfiguration.
+    #[must_use]
+    pub fn configuration(&self) -> String {
+        let of_names = || self.names().first().and_then(|name| name.split('.').next()).unwrap_or_default().to_owned();
+        self.webhook_configuration.clone().unwrap_or_else(of_names)
     }
 }

@@ -2,5 +2,8 @@
 //! something have one to themselves.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod chart;
 mod ingress;
 mod lab;
+mod metrics;
+mod migration;

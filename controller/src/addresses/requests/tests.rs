@@ -212,6 +212,6 @@ fn agreement_to_share_is_a_list_of_namespaces_and_a_broken_one_agrees_to_nothing
 #[test]
 fn the_traffic_policy_and_the_labels_are_read() {
     let local = read(json!({}), json!({"externalTrafficPolicy": "Local", "selector": {"app": "x"}})).claim.traffic;
-    assert_eq!(local, Traffic::Local([("app".to_owned(), "x".to_owned())].into()));
-    assert_eq!(read(json!({}), json!({"externalTrafficPolicy": "Cluster", "selector": {"app": "x"}})).claim.traffic, Traffic::Cluster);
+    assert_eq!(local, TrafficPolicy::Local([("app".to_owned(), "x".to_owned())].into()));
+    assert_eq!(read(json!({}), json!({"externalTrafficPolicy": "Cluster", "selector": {"app": "x"}})).claim.traffic, TrafficPolicy::Cluster);
 }

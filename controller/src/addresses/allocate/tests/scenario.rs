@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::addresses::{Asked, Port, Protocol, Request, Traffic};
+use crate::addresses::{Asked, Port, Protocol, Request, TrafficPolicy};
 use crate::config::Pool;
 use crate::objects::Age;
 
@@ -69,7 +69,7 @@ pub(super) struct Asks {
     pub(super) families: Families,
     pub(super) ports: Vec<u16>,
     pub(super) labels: BTreeMap<String, String>,
-    pub(super) traffic: Traffic,
+    pub(super) traffic: TrafficPolicy,
     pub(super) shares_with: BTreeSet<String>,
     pub(super) request: Option<Request>,
 }
@@ -80,7 +80,7 @@ pub(super) fn asks() -> Asks {
         families: Families::Any,
         ports: vec![80],
         labels: BTreeMap::new(),
-        traffic: Traffic::Cluster,
+        traffic: TrafficPolicy::Cluster,
         shares_with: BTreeSet::new(),
         request: Some(Request::default()),
     }
@@ -125,7 +125,7 @@ impl Asks {
 
     /// `externalTrafficPolicy: Local` with this selector.
     pub(super) fn local(mut self, app: &str) -> Self {
-        self.traffic = Traffic::Local(BTreeMap::from([("app".into(), app.into())]));
+        self.traffic = TrafficPolicy::Local(BTreeMap::from([("app".into(), app.into())]));
         self
     }
 
