@@ -12,6 +12,7 @@ const PURE: &[&str] = &[
     "acme/src/held.rs",
     "acme/src/wanted.rs",
     "controller/src/addresses",
+    "controller/src/admission/review.rs",
     "controller/src/cluster/certificates.rs",
     "controller/src/cluster/events.rs",
     "controller/src/cluster/ingresses.rs",
