@@ -1,9 +1,9 @@
 //! gateway.networking.k8s.io ReferenceGrant, of v1beta1 and v1 alike.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The spec of a ReferenceGrant: who may name what of its namespace.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReferenceGrantSpec {
     /// Who may.
@@ -15,7 +15,7 @@ pub struct ReferenceGrantSpec {
 }
 
 /// `spec.from[]`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GrantFrom {
     /// API group of the object that names; empty for the core.
@@ -30,7 +30,7 @@ pub struct GrantFrom {
 }
 
 /// `spec.to[]`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GrantTo {
     /// API group of the object that is named; empty for the core.

@@ -1,10 +1,10 @@
 //! metallb.io/v1beta1 IPAddressPool, as far as it is understood.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The spec of an IPAddressPool.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AddressPoolSpec {
     /// CIDRs and ranges.
@@ -20,7 +20,7 @@ pub struct AddressPoolSpec {
 }
 
 /// `spec.serviceAllocation`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceAllocation {
     /// The lower number is asked first; 0 and none come last.

@@ -27,6 +27,8 @@ pub(super) fn write(objects: &Objects) -> Vec<u8> {
             Kind::Issuer => specs(kind, &objects.issuers, &mut items),
             Kind::ClusterIssuer => specs(kind, &objects.cluster_issuers, &mut items),
             Kind::Certificate => whole(kind, &objects.certificates, &mut items),
+            Kind::IpAddressPool => specs(kind, &objects.address_pools, &mut items),
+            Kind::ReferenceGrant => specs(kind, &objects.reference_grants, &mut items),
         }
     }
     json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string().into_bytes()
@@ -101,6 +103,8 @@ mod tests {
             Kind::Namespace => json!({}),
             Kind::Issuer => json!({"spec": {"acme": {"server": "https://ca.example/", "privateKeySecretRef": {"name": "k"}}}}),
             Kind::ClusterIssuer => json!({"spec": {"selfSigned": {}}}),
+            Kind::IpAddressPool => json!({"spec": {"addresses": ["192.0.2.0/24"], "avoidBuggyIPs": true, "serviceAllocation": {"priority": 1}}}),
+            Kind::ReferenceGrant => json!({"spec": {"from": [{"group": "", "kind": "Service", "namespace": "a"}], "to": [{"kind": "Secret"}]}}),
             Kind::Certificate => json!({"spec": {"secretName": "s", "issuerRef": {"name": "i"}, "dnsNames": ["a.example"]}}),
         }
     }
