@@ -100,7 +100,7 @@ fn the_webhook_says_what_the_runtime_says() {
         let mut others = objects.clone();
         let view = |others: &Objects| {
             let compiled = compile(others, &settings, &Facts::default());
-            let read = Arc::new(Read { objects: others.clone(), problems: Vec::new() });
+            let read = Arc::new(Read { objects: others.clone(), problems: Vec::new(), stale: false });
             View { basis: Some(Basis { settings: settings.clone(), read, rules: compiled.ownership }), report: compiled.report, ..View::default() }
         };
         for (key, stored) in &objects.ingresses {
