@@ -2,5 +2,10 @@
 //! something have one to themselves.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod api_server;
 mod ingress;
+mod kinds;
 mod lab;
+mod load_balancer;
+mod replicas;
+mod tenants;
