@@ -134,8 +134,10 @@ fn offline(paths: &[PathBuf], file: Option<&PathBuf>) -> anyhow::Result<(View, V
         zones: Arc::new(zones),
         report: compiled.report,
         problems: problems.clone(),
+        stale: false,
         ignored: read.objects.others,
         public_addresses: compiled.public.addresses,
+        basis: None,
     };
     Ok((view, problems))
 }

@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 mod listen;
 mod load;
 mod options;
+mod tenancy;
 mod validate;
 
 pub use load::{AddressError, ConfigError, Finding, Overrides, complete, listen_address, load, parse};
 pub use options::print;
+pub use tenancy::{Admission, Names, Ownership, Quota, Suffix, Tenancy};
 pub use validate::validate;
 
 /// The whole configuration.
@@ -32,8 +34,14 @@ pub struct Config {
     pub certificates: Certificates,
     /// Addresses for Services of type LoadBalancer.
     pub addresses: Addresses,
+    /// Who may own which hosts.
+    pub ownership: Ownership,
+    /// References between namespaces.
+    pub tenancy: Tenancy,
     /// The administrator's listener.
     pub admin: Admin,
+    /// The ValidatingWebhook.
+    pub admission: Admission,
 }
 
 /// Which part of the program runs here.
@@ -192,13 +200,21 @@ pub struct Certificates {
 }
 
 /// Addresses for Services of type LoadBalancer.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Addresses {
     /// Pools to allocate from, in this order.
     pub pools: Vec<Pool>,
     /// Who carries the traffic of allocated addresses.
     pub traffic: Traffic,
+    /// Namespace whose IPAddressPool objects are pools too.
+    pub pool_namespace: String,
+    /// Services with exactly this loadBalancerClass are ours.
+    pub load_balancer_class: Option<String>,
+    /// Whether Services without a loadBalancerClass are ours too.
+    pub default_class: bool,
+    /// How many addresses namespaces may hold.
+    pub quota: Quota,
 }
 
 /// Who carries the traffic of allocated addresses.
@@ -248,7 +264,10 @@ impl Default for Config {
             dns: Dns::default(),
             certificates: Certificates::default(),
             addresses: Addresses::default(),
+            ownership: Ownership::default(),
+            tenancy: Tenancy::default(),
             admin: Admin::default(),
+            admission: Admission::default(),
         }
     }
 }
@@ -277,6 +296,19 @@ impl Default for Certificates {
             platform_issuer: "letsencrypt-prod".into(),
             default_issuer: "letsencrypt-prod".into(),
             cluster_resource_namespace: "cert-manager".into(),
+        }
+    }
+}
+
+impl Default for Addresses {
+    fn default() -> Self {
+        Self {
+            pools: Vec::new(),
+            traffic: Traffic::default(),
+            pool_namespace: "metallb-system".into(),
+            load_balancer_class: None,
+            default_class: true,
+            quota: Quota::default(),
         }
     }
 }

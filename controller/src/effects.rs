@@ -3,22 +3,26 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::addresses::{Allocations, PoolRanges, held_allocations};
+use crate::config::Ownership;
 use crate::objects::Objects;
 use crate::replicas::serials::{Choice, Limits, choose};
 use crate::state::{Durability, StateDir, StateError};
 
 const ALLOCATIONS: &str = "ledger/addresses.json";
+const POLICY: &str = "ledger/ownership.json";
 
 /// What was written last, so that the same is not written again.
 #[derive(Debug)]
 pub struct Effects {
-    state: StateDir,
+    state: Arc<StateDir>,
     in_cluster: bool,
     allocations: Allocations,
+    policy: Option<Ownership>,
     serials: BTreeMap<String, ZoneSerial>,
     statuses: BTreeMap<String, Vec<u8>>,
 }
@@ -52,8 +56,10 @@ impl Effects {
     ///
     /// # Errors
     /// When a file cannot be read: to go on without it would give a held address to another.
-    pub fn open(state: StateDir) -> Result<Self, EffectsError> {
+    pub fn open(state: impl Into<Arc<StateDir>>) -> Result<Self, EffectsError> {
+        let state = state.into();
         let allocations = read(&state, ALLOCATIONS)?.unwrap_or_default();
+        let policy = read(&state, POLICY)?;
         let mut serials = BTreeMap::new();
         for file in state.list("zones")? {
             if let (Some(zone), Some(serial)) = (file.strip_prefix("zones/").and_then(|name| name.strip_suffix(".json")), read(&state, &file)?) {
@@ -64,20 +70,20 @@ impl Effects {
         for file in state.list("status")? {
             statuses.insert(file.clone(), state.read(&file)?.unwrap_or_default());
         }
-        Ok(Self { state, in_cluster: false, allocations, serials, statuses })
+        Ok(Self { state, in_cluster: false, allocations, policy, serials, statuses })
     }
 
     /// The same for objects of a cluster, whose status keeps what this would: nothing is written below `status/`, and no allocation.
     ///
     /// # Errors
     /// When a file cannot be read.
-    pub fn in_cluster(state: StateDir) -> Result<Self, EffectsError> {
+    pub fn in_cluster(state: impl Into<Arc<StateDir>>) -> Result<Self, EffectsError> {
         Ok(Self { in_cluster: true, ..Self::open(state)? })
     }
 
     /// The state directory.
     #[must_use]
-    pub const fn state(&self) -> &StateDir {
+    pub fn state(&self) -> &StateDir {
         &self.state
     }
 
@@ -95,6 +101,24 @@ impl Effects {
         if !self.in_cluster && *allocations != self.allocations {
             self.state.write(ALLOCATIONS, &json(allocations), Durability::Synced)?;
             self.allocations = allocations.clone();
+        }
+        Ok(())
+    }
+
+    /// The last policy of ownership that was kept.
+    #[must_use]
+    pub const fn policy(&self) -> Option<&Ownership> {
+        self.policy.as_ref()
+    }
+
+    /// Keeps a policy of ownership for when its ConfigMap cannot be read.
+    ///
+    /// # Errors
+    /// When it cannot be written; it serves all the same.
+    pub fn keep_policy(&mut self, policy: &Ownership) -> Result<(), EffectsError> {
+        if self.policy.as_ref() != Some(policy) {
+            self.state.write(POLICY, &json(policy), Durability::Synced)?;
+            self.policy = Some(policy.clone());
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 pub mod addresses;
 pub mod admin;
+pub mod admission;
 pub mod assemble;
 pub mod assumed;
 pub mod check;

@@ -11,10 +11,14 @@ use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use crate::problem::{ObjectRef, Origin};
 
 mod cert_manager;
+mod gateway_api;
+mod metallb;
 
 pub use cert_manager::{
     AcmeSpec, CaSpec, Certificate, CertificateSpec, IssuerRef, IssuerSpec, PrivateKey, SecretKeyRef, SecretTemplate, SelfSignedSpec,
 };
+pub use gateway_api::{GrantFrom, GrantTo, ReferenceGrantSpec};
+pub use metallb::{AddressPoolSpec, ServiceAllocation};
 
 /// Namespace and name; the namespace is empty for kinds that have none.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -128,6 +132,10 @@ pub struct Objects {
     pub cluster_issuers: Kind<IssuerSpec>,
     /// cert-manager.io/v1 Certificate.
     pub certificates: Kind<Certificate>,
+    /// metallb.io/v1beta1 IPAddressPool.
+    pub address_pools: Kind<AddressPoolSpec>,
+    /// gateway.networking.k8s.io ReferenceGrant.
+    pub reference_grants: Kind<ReferenceGrantSpec>,
     /// How many objects of other kinds were passed over, by `apiVersion/kind`.
     pub others: BTreeMap<String, usize>,
 }

@@ -25,11 +25,19 @@
 //! | nothing            | `*.parent-of-zone`    | no        | the same                                                        |
 //! | nothing            | `*.org`               | no        | a wildcard below a top-level domain                             |
 //! | nothing            | `*.lab.zone`          | yes       | first come, first served                                        |
+//!
+//! Before all that stands the operator's [`Policy`]: what it does not let a namespace hold, that namespace does not get, however early it came.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use crate::objects::Age;
 use crate::problem::ObjectRef;
+
+mod pattern;
+mod policy;
+
+pub use policy::{Policy, PolicyFault};
 
 /// The host of Ingress rules that name none.
 pub const CATCH_ALL: &str = "*";
@@ -58,13 +66,31 @@ pub struct Reserved {
     pub delegations: BTreeSet<String>,
 }
 
+/// What decides before seniority does: the platform's own names and the operator's policy.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rules {
+    /// What the platform keeps for itself.
+    pub reserved: Reserved,
+    /// The operator's policy; `None`: there is one and it cannot be read, so nobody gets a host.
+    pub policy: Option<Arc<Policy>>,
+}
+
+/// Who holds what, for [`Rules::permit`]: a pass knows it while it decides, what is published tells it afterwards.
+pub trait Holdings {
+    /// The namespace that holds just this host.
+    fn holder(&self, host: &str) -> Option<&str>;
+
+    /// The namespace that holds the wildcard of this base.
+    fn wildcard(&self, base: &str) -> Option<&str>;
+}
+
 /// Who holds what.
 #[derive(Debug, Clone, Default)]
 pub struct Ownership<'a> {
     holders: HashMap<&'a str, Holder<'a>>,
     /// Namespaces that hold wildcards, by their bases: found without putting a `*.` before each suffix of every host.
     wildcards: HashMap<&'a str, &'a str>,
-    reserved: Reserved,
+    rules: Arc<Rules>,
 }
 
 /// Who holds a host.
@@ -90,6 +116,38 @@ pub enum Refusal {
     /// The wildcard is too wide.
     #[error("{host:?} would catch names of everybody; claim the hosts that you need one by one, or a wildcard below a name of yours")]
     TooWide {
+        /// The host.
+        host: String,
+    },
+    /// The policy keeps it for another namespace.
+    #[error(
+        "{host:?} is kept by the platform's policy for the namespace that {suffix:?} belongs to; choose a name of your own, or ask the platform's operators"
+    )]
+    BoundToAnother {
+        /// The host.
+        host: String,
+        /// The suffix as the policy has it.
+        suffix: String,
+    },
+    /// The policy lets this namespace hold no wildcards.
+    #[error(
+        "{host:?} is a wildcard, which the platform's policy does not let this namespace have; claim hosts one by one, or ask the platform's operators"
+    )]
+    WildcardNotAllowed {
+        /// The host.
+        host: String,
+    },
+    /// The policy lets this namespace hold names of the platform's zones only.
+    #[error(
+        "{host:?} is outside the platform's zones, where its policy does not let this namespace have names; choose one in a zone, or ask the platform's operators"
+    )]
+    ForeignDomain {
+        /// The host.
+        host: String,
+    },
+    /// There is a policy, and it cannot be read.
+    #[error("{host:?} cannot be given to anybody: the platform's policy cannot be read; its operators have been told")]
+    PolicyUnreadable {
         /// The host.
         host: String,
     },
@@ -126,9 +184,9 @@ pub enum Refusal {
 impl<'a> Ownership<'a> {
     /// Hears the claims, the oldest first; the order in which they are given does not matter.
     #[must_use]
-    pub fn decide(mut claims: Vec<Claim<'a>>, reserved: Reserved) -> Self {
-        claims.sort_by(|a, b| a.age.cmp(b.age).then_with(|| a.object.cmp(b.object)).then_with(|| a.host.cmp(b.host)));
-        let mut ownership = Self { holders: HashMap::with_capacity(claims.len()), wildcards: HashMap::new(), reserved };
+    pub fn decide(mut claims: Vec<Claim<'a>>, rules: Arc<Rules>) -> Self {
+        claims.sort_by(|a, b| a.seniority().cmp(&b.seniority()));
+        let mut ownership = Self { holders: HashMap::with_capacity(claims.len()), wildcards: HashMap::new(), rules };
         for claim in claims {
             if ownership.permit(claim.namespace, claim.host).is_ok() {
                 let holder = Holder { namespace: claim.namespace, object: claim.object, age: claim.age };
@@ -154,37 +212,95 @@ impl<'a> Ownership<'a> {
 
     /// What the platform keeps for itself.
     #[must_use]
-    pub const fn reserved(&self) -> &Reserved {
-        &self.reserved
+    pub fn reserved(&self) -> &Reserved {
+        &self.rules.reserved
     }
 
-    /// Whether the namespace may use the host: it holds it, or nobody does and nothing is against it.
+    /// Whether the namespace may use the host: it holds it, or shares it, or nobody does and nothing is against it.
     ///
     /// # Errors
     /// Why not.
     pub fn permit(&self, namespace: &str, host: &str) -> Result<(), Refusal> {
+        self.rules.permit(self, namespace, host)
+    }
+
+    /// The same for a certificate: who shares a host by path must not have its key.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn permit_key(&self, namespace: &str, host: &str) -> Result<(), Refusal> {
         match self.holders.get(host) {
-            Some(holder) if holder.namespace == namespace => return Ok(()),
+            Some(holder) if holder.namespace != namespace => Err(Refusal::HeldByAnother { host: host.to_owned() }),
+            _ => self.permit(namespace, host),
+        }
+    }
+
+    /// The same for a name that only a private CA signs and nobody needs to claim: the policy is about names that clients everywhere look up.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn permit_private(&self, namespace: &str, host: &str) -> Result<(), Refusal> {
+        self.rules.permit_by_seniority(self, namespace, host)
+    }
+}
+
+impl Holdings for Ownership<'_> {
+    fn holder(&self, host: &str) -> Option<&str> {
+        self.holders.get(host).map(|holder| holder.namespace)
+    }
+
+    fn wildcard(&self, base: &str) -> Option<&str> {
+        self.wildcards.get(base).copied()
+    }
+}
+
+impl<'a> Claim<'a> {
+    /// The lesser is heard first.
+    fn seniority(&self) -> (&'a Age, &'a ObjectRef, &'a str) {
+        (self.age, self.object, self.host)
+    }
+}
+
+impl Rules {
+    /// Whether a namespace may use a host, given who holds what: the one place where it is decided.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn permit(&self, held: &impl Holdings, namespace: &str, host: &str) -> Result<(), Refusal> {
+        let Some(policy) = &self.policy else { return Err(Refusal::PolicyUnreadable { host: host.to_owned() }) };
+        match held.holder(host) {
+            // It was asked when the namespace got it.
+            Some(holder) if holder == namespace => return Ok(()),
+            Some(holder) if policy.shares(host, holder, namespace) => return policy.permit(namespace, host, &self.reserved),
+            _ => {}
+        }
+        self.permit_by_seniority(held, namespace, host)?;
+        policy.permit(namespace, host, &self.reserved)
+    }
+
+    fn permit_by_seniority(&self, held: &impl Holdings, namespace: &str, host: &str) -> Result<(), Refusal> {
+        match held.holder(host) {
+            Some(holder) if holder == namespace => return Ok(()),
             Some(_) => return Err(Refusal::HeldByAnother { host: host.to_owned() }),
             None if host == CATCH_ALL => return Ok(()),
             None => {}
         }
         self.reserved.permit(host)?;
         let base = host.strip_prefix("*.").unwrap_or(host);
-        if base.len() < host.len() && self.holders.get(base).is_some_and(|holder| holder.namespace != namespace) {
+        if base.len() < host.len() && held.holder(base).is_some_and(|holder| holder != namespace) {
             return Err(Refusal::BaseHeldByAnother { host: host.to_owned(), base: base.to_owned() });
         }
-        match self.wildcard_of_another(namespace, base) {
+        match wildcard_of_another(held, namespace, base) {
             Some(wildcard) => Err(Refusal::UnderWildcard { host: host.to_owned(), wildcard }),
             None => Ok(()),
         }
     }
+}
 
-    /// The wildcard of another namespace that `name` is below, or the base of.
-    fn wildcard_of_another(&self, namespace: &str, name: &str) -> Option<String> {
-        let mut suffixes = std::iter::successors(Some(name), |suffix| suffix.split_once('.').map(|(_, parent)| parent));
-        suffixes.find(|suffix| self.wildcards.get(suffix).is_some_and(|holder| *holder != namespace)).map(|base| format!("*.{base}"))
-    }
+/// The wildcard of another namespace that `name` is below, or the base of.
+fn wildcard_of_another(held: &impl Holdings, namespace: &str, name: &str) -> Option<String> {
+    let mut suffixes = std::iter::successors(Some(name), |suffix| suffix.split_once('.').map(|(_, parent)| parent));
+    suffixes.find(|suffix| held.wildcard(suffix).is_some_and(|holder| holder != namespace)).map(|base| format!("*.{base}"))
 }
 
 impl Reserved {

@@ -13,10 +13,11 @@ use crate::compile::{Compiled, Facts, ParsedCertificates, Settings, ZoneContent,
 use crate::effects::Effects;
 use crate::metrics::Metrics;
 use crate::object_status;
+use crate::ownership::Policy;
 use crate::problem::{ObjectRef, Problem, Reason, Severity};
 use crate::replicas::serials::Authority;
 use crate::source::Read;
-use crate::status::{Phase, Published, Replica, View};
+use crate::status::{Basis, Phase, Published, Replica, View};
 
 /// Where a pass delivers.
 #[derive(Debug)]
@@ -57,10 +58,11 @@ pub struct Inputs {
 /// Runs passes.
 #[derive(Debug)]
 pub struct Passes {
-    settings: Settings,
+    settings: Arc<Settings>,
     effects: Effects,
     zones: Zones,
     parsed: ParsedCertificates,
+    policy: Option<Arc<Policy>>,
     metrics: Metrics,
     outlets: Outlets,
     generation: u64,
@@ -70,18 +72,30 @@ impl Passes {
     /// Ready for the first pass.
     #[must_use]
     pub fn new(settings: Settings, effects: Effects, metrics: Metrics, outlets: Outlets) -> Self {
-        Self { settings, effects, zones: Zones::default(), parsed: ParsedCertificates::default(), metrics, outlets, generation: 0 }
+        let policy = effects.policy().and_then(|written| Policy::read(written).ok()).map(Arc::new);
+        Self {
+            settings: Arc::new(settings),
+            effects,
+            zones: Zones::default(),
+            parsed: ParsedCertificates::default(),
+            policy,
+            metrics,
+            outlets,
+            generation: 0,
+        }
     }
 
     /// Compiles and delivers. Blocking: it compiles and writes files.
     pub fn run(&mut self, inputs: &Inputs, now: SystemTime) {
         self.generation += 1;
-        let allocations = self.effects.held(&inputs.read.objects, &self.settings.pools).into_owned();
-        let facts = Facts { held: inputs.held.clone(), allocations, parsed: std::mem::take(&mut self.parsed), now };
+        let (pools, _) = self.settings.pools.with_objects(&inputs.read.objects, &self.settings.pool_namespace);
+        let allocations = self.effects.held(&inputs.read.objects, &pools).into_owned();
+        let facts = Facts { held: inputs.held.clone(), allocations, parsed: std::mem::take(&mut self.parsed), policy: self.policy.take(), now };
         let started = Instant::now();
         let mut compiled = compile(&inputs.read.objects, &self.settings, &facts);
         self.metrics.compiled(started.elapsed());
         self.parsed = std::mem::take(&mut compiled.parsed);
+        self.keep_policy(&compiled);
 
         let snapshot = Arc::new(assemble::snapshot(self.generation, &mut compiled));
         self.outlets.gateway.store(snapshot.clone());
@@ -108,13 +122,31 @@ impl Passes {
             zones: self.outlets.dns.load_full(),
             report: compiled.report,
             problems,
+            stale: inputs.read.stale,
             ignored: inputs.read.objects.others.clone(),
             public_addresses: compiled.public.addresses.clone(),
+            basis: Some(Basis { settings: self.settings.clone(), read: inputs.read.clone(), rules: compiled.ownership }),
         };
         let view = self.publish(view, inputs.replica.clone());
         if self.outlets.cluster.receiver_count() > 0 {
-            let pass = cluster::Pass { read: inputs.read.clone(), view, allocations: compiled.allocations, public: compiled.public };
+            let pass = cluster::Pass {
+                read: inputs.read.clone(),
+                view,
+                allocations: compiled.allocations,
+                public: compiled.public,
+                orders_known: !inputs.held.states.is_empty(),
+            };
             self.outlets.cluster.send_replace(Some(Arc::new(pass)));
+        }
+    }
+
+    /// Remembers the policy of ownership, on disk too where it is from a ConfigMap.
+    fn keep_policy(&mut self, compiled: &Compiled) {
+        self.policy.clone_from(&compiled.ownership.policy);
+        if let Some(policy) = self.policy.as_ref().filter(|_| self.settings.policy_map.is_some())
+            && let Err(error) = self.effects.keep_policy(policy.written())
+        {
+            tracing::error!(%error, "the policy of ownership cannot be kept; it serves until the next start");
         }
     }
 

@@ -100,6 +100,8 @@ pub enum Reason {
     PoolExhausted,
     /// The address that was asked for is not in a pool, or the pool is not known.
     AddressNotAllowed,
+    /// The namespace holds as many addresses as it may.
+    QuotaExceeded,
     /// The address that was asked for is held by another.
     AddressTaken,
     /// The allocated address or port cannot be bound on this machine.

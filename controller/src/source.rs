@@ -49,6 +49,8 @@ pub struct Read {
     pub objects: Objects,
     /// What could not be read as it stands, in the order of files and documents.
     pub problems: Vec<Problem>,
+    /// Whether it is what an earlier run read last, because the cluster cannot be asked.
+    pub stale: bool,
 }
 
 /// Why manifests cannot be read at all.

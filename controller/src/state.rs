@@ -4,14 +4,15 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::fcntl::{Flock, FlockArg};
 
-/// An open state directory, locked against other processes until it is dropped.
-#[derive(Debug)]
+/// An open state directory, locked against other processes until the last clone is dropped.
+#[derive(Debug, Clone)]
 pub struct StateDir {
     root: PathBuf,
-    _lock: Flock<File>,
+    _lock: Arc<Flock<File>>,
 }
 
 /// Why the state directory cannot be used.
@@ -49,7 +50,7 @@ impl StateDir {
         create_dir(root).map_err(unusable)?;
         let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(root.join("lock")).map_err(unusable)?;
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| StateError::InUse(root.to_owned()))?;
-        Ok(Self { root: root.to_owned(), _lock: lock })
+        Ok(Self { root: root.to_owned(), _lock: Arc::new(lock) })
     }
 
     /// The directory.

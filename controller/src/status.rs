@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::compile::{CertificateReport, DnsReport, RefusedClaim, Report, ServiceReport, TlsReport};
+use crate::compile::{CertificateReport, DnsReport, RefusedClaim, Report, ServiceReport, Settings, TlsReport};
+use crate::ownership::Rules;
 use crate::problem::{ObjectRef, Problem};
+use crate::source::Read;
 
 /// Whether requests should be sent here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,10 +56,25 @@ pub struct View {
     pub report: Report,
     /// What is wrong, worst first.
     pub problems: Vec<Problem>,
+    /// Whether the objects are those that an earlier run read last.
+    pub stale: bool,
     /// Objects of kinds that were passed over.
     pub ignored: BTreeMap<String, usize>,
     /// Addresses under which clients reach the gateway.
     pub public_addresses: Vec<IpAddr>,
+    /// What the pass started from; `None` before the first.
+    pub basis: Option<Basis>,
+}
+
+/// What a pass started from, for whoever has to judge one more object as that pass would have.
+#[derive(Debug, Clone)]
+pub struct Basis {
+    /// The administrator's part.
+    pub settings: Arc<Settings>,
+    /// The objects.
+    pub read: Arc<Read>,
+    /// The rules of ownership.
+    pub rules: Arc<Rules>,
 }
 
 /// `/api/v1/status`.
@@ -70,6 +87,8 @@ pub struct Status<'a> {
     pub generation: u64,
     /// Whether requests should be sent here.
     pub ready: bool,
+    /// Whether what is served is what an earlier run read last, because the cluster cannot be asked.
+    pub stale: bool,
     /// This process among others, where there are others.
     #[serde(flatten)]
     pub replica: Option<&'a Replica>,
@@ -158,6 +177,7 @@ impl Published {
             version: env!("CARGO_PKG_VERSION"),
             generation: self.generation,
             ready: self.unready().is_none(),
+            stale: view.stale,
             replica: self.replica.as_ref(),
             problems: &view.problems,
             hosts: view.hosts().collect(),

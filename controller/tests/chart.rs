@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use controller::config;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PodTemplateSpec, Service, ServiceAccount};
@@ -118,6 +119,21 @@ fn every_object_is_what_its_type_says() {
 fn pod(objects: &[Value]) -> PodTemplateSpec {
     let workload = ["Deployment", "DaemonSet"].iter().flat_map(|kind| of_kind(objects, kind)).next().unwrap();
     read(&workload["spec"]["template"])
+}
+
+#[test]
+fn vrata_accepts_the_configuration() {
+    in_every_file(|objects| {
+        let configuration: ConfigMap = of_kind(objects, "ConfigMap").into_iter().map(read).find(|map: &ConfigMap| has_configuration(map)).unwrap();
+        let text = configuration.data.unwrap().remove("config.yaml").unwrap();
+        // Files that only a pod has are not looked for.
+        let found = config::parse(&text).map_or_else(|findings| findings, |parsed| config::validate(&parsed, &|_| Ok(())));
+        found.into_iter().map(|finding| format!("{}: {}\n{text}", finding.key, finding.message)).collect()
+    });
+}
+
+fn has_configuration(map: &ConfigMap) -> bool {
+    map.data.as_ref().is_some_and(|data| data.contains_key("config.yaml"))
 }
 
 #[test]

@@ -16,6 +16,7 @@ pub mod dns;
 pub mod kubectl;
 pub mod lab;
 pub mod manifest;
+pub mod metrics;
 pub mod pebble;
 pub mod process;
 pub mod shell;

@@ -3,6 +3,7 @@
 //! 1. What is held and still right stays: first that of Services whose ports and sharing key are as they were, then that of the others; the older first.
 //! 2. The others, and those that lack an address of a family, are served by age.
 //!
+//! What is held goes when its pool is gone, no longer for this Service, or no longer gives that address; a quota that shrinks takes nothing away.
 //! Nothing is given back once step 2 has begun, so a second pass over the result changes nothing.
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use crate::objects::ObjectKey;
 
 use super::choice::{Plan, complete, plan};
 use super::ledger::{Asker, Ledger};
-use super::{Allocation, Allocations, Claim, Families, Family, PoolRanges, Refusal};
+use super::{Allocation, Allocations, Claim, Families, Family, PoolRanges, Quota, Refusal};
 
 /// The allocation, and why some Services have none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,7 +34,7 @@ struct Case<'a> {
 
 /// Decides who holds which address. The order of the claims does not matter; of two claims of one Service the older counts.
 #[must_use]
-pub fn allocate(pools: &PoolRanges, held: &Allocations, claims: &[Claim]) -> Outcome {
+pub fn allocate(pools: &PoolRanges, quota: &Quota, held: &Allocations, claims: &[Claim]) -> Outcome {
     let mut cases = by_age(pools, held, claims);
     let mut ledger = Ledger::new(pools);
     for as_it_was in [true, false] {
@@ -43,11 +44,11 @@ pub fn allocate(pools: &PoolRanges, held: &Allocations, claims: &[Claim]) -> Out
     }
     for case in &mut cases {
         // Whether it is refused, and by whom, is asked below, when everybody has had their turn: so a second pass says the same.
-        let _ = case.serve(pools, &mut ledger);
+        let _ = case.serve(pools, quota, &mut ledger);
     }
     let mut outcome = Outcome::default();
     for mut case in cases {
-        if let Err(refusal) = case.serve(pools, &mut ledger) {
+        if let Err(refusal) = case.serve(pools, quota, &mut ledger) {
             outcome.refusals.insert(case.asker.claim.service.clone(), refusal);
         }
         let service = case.asker.claim.service.clone();
@@ -101,9 +102,10 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// A request that can never be met takes nothing away.
+    /// A request that can never be met takes nothing away; a pool that is not (any more) for this Service does.
     fn may_keep(&self, pools: &PoolRanges, address: IpAddr) -> bool {
-        let Some(pool) = pools.containing(address) else { return false };
+        let may = |pool: &usize| pools.admits(*pool, self.asker.claim) && pools.gives(*pool, address);
+        let Some(pool) = pools.containing(address).filter(may) else { return false };
         let same_pool = self.addresses.first().is_none_or(|first| pools.containing(*first) == Some(pool));
         let other_family = self.addresses.iter().all(|kept| Family::of(*kept) != Family::of(address));
         same_pool
@@ -131,12 +133,34 @@ impl<'a> Case<'a> {
     }
 
     /// Adds what is lacking.
-    fn serve(&mut self, pools: &PoolRanges, ledger: &mut Ledger<'a>) -> Result<(), Refusal> {
+    fn serve(&mut self, pools: &PoolRanges, quota: &Quota, ledger: &mut Ledger<'a>) -> Result<(), Refusal> {
         let plan = self.plan.as_ref().map_err(Clone::clone)?;
-        let added = complete(pools, ledger, self.asker, plan, &self.addresses)?;
+        let found = complete(pools, ledger, self.asker, plan, &self.addresses)?;
+        let added = self.within_quota(quota, ledger, found)?;
         added.iter().for_each(|address| ledger.take(self.asker, *address));
         self.addresses.extend(added);
         Ok(())
+    }
+
+    /// As much of what was found as the namespace may have: all, or for a Service that only prefers two families the first.
+    fn within_quota(&self, quota: &Quota, ledger: &Ledger<'_>, mut added: Vec<IpAddr>) -> Result<Vec<IpAddr>, Refusal> {
+        let namespace = &self.asker.claim.service.namespace;
+        let Some(limit) = quota.limit(namespace) else { return Ok(added) };
+        let used = ledger.used(namespace);
+        let mut room = limit.saturating_sub(used);
+        let before = added.len();
+        added.retain(|address| {
+            let known = ledger.has(namespace, *address);
+            let fits = known || room > 0;
+            room -= usize::from(fits && !known);
+            fits
+        });
+        let content = matches!(self.asker.claim.families, Families::PreferDual(_)) && matches!(self.plan, Ok(Plan::From { .. }));
+        match added.len() + self.addresses.len() {
+            _ if added.len() == before => Ok(added),
+            1.. if content => Ok(added),
+            _ => Err(Refusal::QuotaExceeded { used, limit }),
+        }
     }
 
     fn allocation(mut self, pools: &PoolRanges) -> Option<Allocation> {

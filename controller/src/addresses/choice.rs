@@ -19,24 +19,31 @@ pub(super) enum Plan<'a> {
 /// Whether the request could be met if nobody held anything, and how.
 pub(super) fn plan<'a>(pools: &PoolRanges, claim: &'a Claim) -> Result<Plan<'a>, Refusal> {
     let Some(request) = &claim.request else { return Ok(Plan::Nothing) };
-    let named = request.pool.as_ref().map(|asked| named_pool(pools, asked)).transpose()?;
+    let named = request.pool.as_ref().map(|asked| named_pool(pools, claim, asked)).transpose()?;
     if let Some(asked) = &request.addresses {
-        check_addresses(pools, named, claim.families, asked)?;
+        check_addresses(pools, named, claim, asked)?;
         return Ok(Plan::Exactly { addresses: &asked.value, field: &asked.field });
     }
-    let candidates = named.map_or_else(|| pools.auto_assigned(), |pool| vec![pool]);
+    let candidates = named.map_or_else(|| pools.auto_assigned(claim), |pool| vec![pool]);
     if candidates.is_empty() { Err(Refusal::NoPool) } else { Ok(Plan::From { pools: candidates, named: named.is_some() }) }
 }
 
-fn named_pool(pools: &PoolRanges, asked: &Asked<String>) -> Result<usize, Refusal> {
-    pools.position(&asked.value).ok_or_else(|| Refusal::UnknownPool {
-        pool: asked.value.clone(),
-        known: pools.names().map(str::to_owned).collect(),
-        field: asked.field.clone(),
-    })
+/// Why the request could not be met even if nobody held anything.
+pub(crate) fn impossible(pools: &PoolRanges, claim: &Claim) -> Option<Refusal> {
+    plan(pools, claim).err()
 }
 
-fn check_addresses(pools: &PoolRanges, named: Option<usize>, families: Families, asked: &Asked<Vec<IpAddr>>) -> Result<(), Refusal> {
+fn named_pool(pools: &PoolRanges, claim: &Claim, asked: &Asked<String>) -> Result<usize, Refusal> {
+    let (pool, field) = (asked.value.clone(), asked.field.clone());
+    match pools.position(&pool) {
+        Some(position) if pools.admits(position, claim) => Ok(position),
+        Some(_) => Err(Refusal::PoolNotForService { pool, field }),
+        None => Err(Refusal::UnknownPool { pool, known: pools.names_for(claim), field }),
+    }
+}
+
+fn check_addresses(pools: &PoolRanges, named: Option<usize>, claim: &Claim, asked: &Asked<Vec<IpAddr>>) -> Result<(), Refusal> {
+    let families = claim.families;
     let field = || asked.field.clone();
     for (position, address) in asked.value.iter().copied().enumerate() {
         let wanted = match families {
@@ -50,6 +57,9 @@ fn check_addresses(pools: &PoolRanges, named: Option<usize>, families: Families,
         let pool = pools.containing(address);
         if pool.is_none() || named.is_some() && pool != named {
             return Err(Refusal::AddressNotInPool { address, pool: named.map(|pool| pools.name(pool).to_owned()), field: field() });
+        }
+        if pool.is_some_and(|pool| !pools.admits(pool, claim) || !pools.gives(pool, address)) {
+            return Err(Refusal::AddressNotForService { address, field: field() });
         }
     }
     match asked.value.as_slice() {

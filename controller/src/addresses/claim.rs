@@ -1,6 +1,6 @@
 //! What a Service asks for, as a value. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -96,6 +96,16 @@ impl fmt::Display for Port {
     }
 }
 
+/// How its traffic reaches its pods, as far as it stands in the way of sharing: MetalLB's "backend key".
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum TrafficPolicy {
+    /// `externalTrafficPolicy: Cluster`: from any node.
+    #[default]
+    Cluster,
+    /// `externalTrafficPolicy: Local`: only from the nodes that run these pods, so that Services share an address only if they select the same ones.
+    Local(BTreeMap<String, String>),
+}
+
 /// A value and the field of the Service that asks for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked<T> {
@@ -112,7 +122,7 @@ pub struct Request {
     pub pool: Option<Asked<String>>,
     /// Exactly these addresses: at most one of each family.
     pub addresses: Option<Asked<Vec<IpAddr>>>,
-    /// Services of the same namespace with the same key may share an address.
+    /// Services with the same key may share an address: those of one namespace, and those of namespaces that name each other.
     pub sharing_key: Option<String>,
 }
 
@@ -127,6 +137,12 @@ pub struct Claim {
     pub families: Families,
     /// Its ports.
     pub ports: BTreeSet<Port>,
+    /// Its labels: pools may be for Services with certain ones.
+    pub labels: BTreeMap<String, String>,
+    /// How its traffic reaches its pods.
+    pub traffic: TrafficPolicy,
+    /// Namespaces with which it agrees to share its addresses; they have to agree, too.
+    pub shares_with: BTreeSet<String>,
     /// What it asks for; `None` when that could not be read: then it keeps the address it holds and gets no other.
     pub request: Option<Request>,
 }

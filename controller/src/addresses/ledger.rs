@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::objects::ObjectKey;
 
-use super::pool::address_of;
+use super::range::address_of;
 use super::{Claim, Family, PoolRanges, Port, Refusal, SharingObstacle};
 
 /// A claim and the key under which it shares.
@@ -36,6 +36,8 @@ pub(super) struct Ledger<'a> {
     pools: &'a PoolRanges,
     holders: HashMap<IpAddr, Vec<Asker<'a>>>,
     shared: HashMap<(&'a str, &'a str), BTreeSet<IpAddr>>,
+    /// Addresses of each namespace.
+    used: HashMap<&'a str, BTreeSet<IpAddr>>,
     /// By pool and family: where the search goes on.
     cursors: Vec<[Cursor; 2]>,
 }
@@ -49,11 +51,12 @@ struct Cursor {
 
 impl<'a> Ledger<'a> {
     pub(super) fn new(pools: &'a PoolRanges) -> Self {
-        Self { pools, holders: HashMap::new(), shared: HashMap::new(), cursors: vec![Default::default(); pools.len()] }
+        Self { pools, holders: HashMap::new(), shared: HashMap::new(), used: HashMap::new(), cursors: vec![Default::default(); pools.len()] }
     }
 
     pub(super) fn take(&mut self, asker: Asker<'a>, address: IpAddr) {
         self.holders.entry(address).or_default().push(asker);
+        self.used.entry(&asker.claim.service.namespace).or_default().insert(address);
         if let Some(key) = asker.key {
             self.shared.entry((&asker.claim.service.namespace, key)).or_default().insert(address);
         }
@@ -69,8 +72,20 @@ impl<'a> Ledger<'a> {
     /// Addresses of the asker's sharing key that it may join, the lowest first.
     pub(super) fn joinable(&self, asker: Asker<'_>) -> Vec<IpAddr> {
         let Some(key) = asker.key else { return Vec::new() };
-        let Some(addresses) = self.shared.get(&(asker.claim.service.namespace.as_str(), key)) else { return Vec::new() };
-        addresses.iter().copied().filter(|address| self.obstacle(asker, *address).is_none()).collect()
+        let namespaces = std::iter::once(&asker.claim.service.namespace).chain(&asker.claim.shares_with);
+        let shared = namespaces.filter_map(|namespace| self.shared.get(&(namespace.as_str(), key))).flatten().copied();
+        let shared: BTreeSet<IpAddr> = shared.filter(|address| self.obstacle(asker, *address).is_none()).collect();
+        shared.into_iter().collect()
+    }
+
+    /// Whether the namespace has the address already.
+    pub(super) fn has(&self, namespace: &str, address: IpAddr) -> bool {
+        self.used.get(namespace).is_some_and(|used| used.contains(&address))
+    }
+
+    /// How many addresses the namespace has.
+    pub(super) fn used(&self, namespace: &str) -> usize {
+        self.used.get(namespace).map_or(0, BTreeSet::len)
     }
 
     /// The lowest address of the first range that has one that nobody holds.
@@ -80,7 +95,7 @@ impl<'a> Ledger<'a> {
             let mut number = cursor.next.unwrap_or(range.first);
             while number <= range.last {
                 let address = address_of(family, number)?;
-                if !self.holders.contains_key(&address) {
+                if !self.holders.contains_key(&address) && self.pools.gives(pool, address) {
                     cursor.next = Some(number);
                     return Some(address);
                 }
@@ -96,11 +111,12 @@ impl<'a> Ledger<'a> {
 fn obstacle_between<'a>(asker: Asker<'_>, holder: Asker<'a>) -> Option<Obstacle<'a>> {
     let by = &holder.claim.service;
     let sharing = |why| Some(Obstacle::Sharing { with: by, why });
-    if by.namespace != asker.claim.service.namespace {
+    if !is_agreed(asker.claim, holder.claim) {
         return Some(Obstacle::Taken { by, port: None });
     }
     match (asker.key, holder.key) {
         (None, None) => Some(Obstacle::Taken { by, port: None }),
+        (Some(asked), Some(held)) if asked == held && asker.claim.traffic != holder.claim.traffic => sharing(SharingObstacle::TrafficDiffers),
         (Some(asked), Some(held)) if asked == held => {
             let port = asker.claim.ports.intersection(&holder.claim.ports).next()?;
             Some(Obstacle::Taken { by, port: Some(*port) })
@@ -108,4 +124,10 @@ fn obstacle_between<'a>(asker: Asker<'_>, holder: Asker<'a>) -> Option<Obstacle<
         (Some(_), Some(_)) => sharing(SharingObstacle::KeysDiffer),
         _ => sharing(SharingObstacle::OneKeyOnly),
     }
+}
+
+/// Whether the two may share at all: they are of one namespace, or each names the namespace of the other.
+fn is_agreed(one: &Claim, other: &Claim) -> bool {
+    let (a, b) = (&one.service.namespace, &other.service.namespace);
+    a == b || (one.shares_with.contains(b) && other.shares_with.contains(a))
 }

@@ -1,54 +1,41 @@
-//! Pools of addresses as the configuration has them, validated. Pure.
+//! Pools of addresses: those of the configuration, validated, and (see `pool_objects`) those of IPAddressPool objects beside them. Pure.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-use ipnet::IpNet;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use crate::config::Pool;
 
-use super::Family;
+use super::range::{is_buggy, number};
+use super::{Claim, Family, PoolRange, RangeError, Selector};
 
-/// Pools that do not overlap, in the order of the configuration.
+/// Pools that do not overlap: first those of the configuration in its order, then those of objects by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PoolRanges {
-    pools: Vec<Entry>,
+    pub(super) pools: Vec<Entry>,
     /// All ranges by family and first address, each with the position of its pool.
-    sorted: Vec<(Range, usize)>,
+    sorted: Vec<(PoolRange, usize)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Entry {
-    name: String,
-    auto_assign: bool,
-    ranges: Vec<Range>,
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) auto_assign: bool,
+    /// Whether addresses that end in .0 and .255 are kept back.
+    pub(super) avoid_buggy: bool,
+    /// For whom it is; `None`: for everybody.
+    pub(super) terms: Option<Terms>,
+    pub(super) ranges: Vec<PoolRange>,
 }
 
-/// Addresses of one family from the first to the last, as numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Range {
-    pub(super) family: Family,
-    pub(super) first: u128,
-    pub(super) last: u128,
-}
-
-/// What is wrong with one range.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RangeError {
-    /// Neither CIDR nor range.
-    #[error("is neither a CIDR (192.0.2.0/24) nor a range (192.0.2.10-192.0.2.20)")]
-    Malformed,
-    /// An address without a prefix length.
-    #[error("is a single address; write {}", IpNet::from(*.0))]
-    SingleAddress(IpAddr),
-    /// A CIDR whose address is not that of its network.
-    #[error("has bits set behind its prefix; write {0}")]
-    HostBits(IpNet),
-    /// The two ends are of different families.
-    #[error("mixes IPv4 and IPv6")]
-    MixedFamilies,
-    /// The end lies before the start.
-    #[error("ends before it starts")]
-    Reversed,
+/// For whom a pool is (`spec.serviceAllocation`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Terms {
+    /// The lesser is asked first.
+    pub(super) priority: u64,
+    /// Namespaces that may use it; `None`: all. An empty set is a fence around everything.
+    pub(super) namespaces: Option<BTreeSet<String>>,
+    /// Services with such labels may; `None`: all.
+    pub(super) services: Option<Vec<Selector>>,
 }
 
 /// What is wrong with the pools.
@@ -125,11 +112,11 @@ impl PoolRanges {
                 return Err(PoolError::NoRanges { index, name });
             }
             let read = |(range, value): (usize, &String)| {
-                Range::parse(value).map_err(|error| PoolError::BadRange { index, range, value: value.clone(), error })
+                PoolRange::parse(value).map_err(|error| PoolError::BadRange { index, range, value: value.clone(), error })
             };
             let ranges = pool.ranges.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
             parsed.sorted.extend(ranges.iter().map(|range| (*range, index)));
-            parsed.pools.push(Entry { name, auto_assign: pool.auto_assign, ranges });
+            parsed.pools.push(Entry { name, auto_assign: pool.auto_assign, avoid_buggy: false, terms: None, ranges });
         }
         parsed.sorted.sort_unstable();
         parsed.refuse_overlaps(pools)?;
@@ -155,7 +142,7 @@ impl PoolRanges {
     }
 
     /// Positions of the pool and of the range in it; of equal ranges in one pool the first or the last.
-    fn place(&self, (range, pool): (Range, usize), last: bool) -> (usize, usize) {
+    fn place(&self, (range, pool): (PoolRange, usize), last: bool) -> (usize, usize) {
         let ranges = &self.pools[pool].ranges;
         let position = if last { ranges.iter().rposition(|other| *other == range) } else { ranges.iter().position(|other| *other == range) };
         (pool, position.expect("the range was taken from this pool"))
@@ -184,9 +171,38 @@ impl PoolRanges {
         self.pools.iter().position(|pool| pool.name == name)
     }
 
-    /// Positions of the pools that Services may use without naming them.
-    pub(super) fn auto_assigned(&self) -> Vec<usize> {
-        (0..self.pools.len()).filter(|position| self.pools[*position].auto_assign).collect()
+    /// Adds pools whose ranges are known to overlap nothing.
+    pub(super) fn append(&mut self, entries: impl IntoIterator<Item = Entry>) {
+        self.pools.extend(entries);
+        let pools = self.pools.iter().enumerate();
+        self.sorted = pools.flat_map(|(position, pool)| pool.ranges.iter().map(move |range| (*range, position))).collect();
+        self.sorted.sort_unstable();
+    }
+
+    /// Whether the pool is for this Service at all. Whoever is fenced out gets nothing of it, whatever is asked for.
+    pub(super) fn admits(&self, position: usize, claim: &Claim) -> bool {
+        self.pools[position].terms.as_ref().is_none_or(|terms| terms.admit(claim))
+    }
+
+    /// Whether the pool gives this address to anybody.
+    pub(super) fn gives(&self, position: usize, address: IpAddr) -> bool {
+        !(self.pools[position].avoid_buggy && is_buggy(address))
+    }
+
+    /// Positions of the pools that a Service may use without naming them, in the order in which they are asked: those that are meant for it by
+    /// priority, then those that are for everybody.
+    pub(super) fn auto_assigned(&self, claim: &Claim) -> Vec<usize> {
+        let open = (0..self.pools.len()).filter(|position| self.pools[*position].auto_assign);
+        let (mut meant, others): (Vec<_>, Vec<_>) = open.partition(|position| self.pools[*position].terms.is_some());
+        meant.retain(|position| self.pools[*position].terms.as_ref().is_some_and(|terms| terms.is_pinned() && terms.admit(claim)));
+        meant.sort_by_key(|position| self.pools[*position].terms.as_ref().map(|terms| terms.priority));
+        meant.extend(others);
+        meant
+    }
+
+    /// The names of the pools that are for this Service.
+    pub(super) fn names_for(&self, claim: &Claim) -> Vec<String> {
+        (0..self.pools.len()).filter(|position| self.admits(*position, claim)).map(|position| self.name(position).to_owned()).collect()
     }
 
     /// Position of the pool that has the address.
@@ -198,55 +214,20 @@ impl PoolRanges {
     }
 
     /// The ranges of one family of a pool, as they are listed.
-    pub(super) fn ranges(&self, position: usize, family: Family) -> impl Iterator<Item = Range> {
+    pub(super) fn ranges(&self, position: usize, family: Family) -> impl Iterator<Item = PoolRange> {
         self.pools[position].ranges.iter().copied().filter(move |range| range.family == family)
     }
 }
 
-impl Range {
-    fn parse(text: &str) -> Result<Self, RangeError> {
-        let text = text.trim();
-        if let Some((first, last)) = text.split_once('-') {
-            return Self::between(address(first)?, address(last)?);
-        }
-        if let Ok(single) = text.parse() {
-            return Err(RangeError::SingleAddress(single));
-        }
-        let network: IpNet = text.parse().map_err(|_| RangeError::Malformed)?;
-        if network.trunc() != network {
-            return Err(RangeError::HostBits(network.trunc()));
-        }
-        Self::between(network.network(), network.broadcast())
+impl Terms {
+    /// Whether namespaces or Services are named: as in MetalLB, a pool with nothing but a priority is only for those who name it.
+    pub(super) const fn is_pinned(&self) -> bool {
+        self.namespaces.is_some() || self.services.is_some()
     }
 
-    fn between(first: IpAddr, last: IpAddr) -> Result<Self, RangeError> {
-        let family = Family::of(first);
-        if family != Family::of(last) {
-            return Err(RangeError::MixedFamilies);
-        }
-        if last < first {
-            return Err(RangeError::Reversed);
-        }
-        Ok(Self { family, first: number(first), last: number(last) })
-    }
-}
-
-fn address(text: &str) -> Result<IpAddr, RangeError> {
-    text.trim().parse().map_err(|_| RangeError::Malformed)
-}
-
-fn number(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(v4) => u128::from(v4.to_bits()),
-        IpAddr::V6(v6) => v6.to_bits(),
-    }
-}
-
-/// The address of a number; `None` where IPv4 has no such number.
-pub(super) fn address_of(family: Family, number: u128) -> Option<IpAddr> {
-    match family {
-        Family::V4 => u32::try_from(number).ok().map(|bits| Ipv4Addr::from_bits(bits).into()),
-        Family::V6 => Some(Ipv6Addr::from_bits(number).into()),
+    fn admit(&self, claim: &Claim) -> bool {
+        self.namespaces.as_ref().is_none_or(|namespaces| namespaces.contains(&claim.service.namespace))
+            && self.services.as_ref().is_none_or(|selectors| selectors.iter().any(|selector| selector.matches(&claim.labels)))
     }
 }
 

@@ -7,7 +7,7 @@ use crate::problem::Reason;
 
 use super::{Family, Port};
 
-/// Why two Services cannot share an address although they are of one namespace.
+/// Why two Services cannot share an address although their namespaces, or the one that they are of, would let them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SharingObstacle {
     /// Only one of them has a sharing key.
@@ -16,6 +16,9 @@ pub enum SharingObstacle {
     /// They have different keys.
     #[error("their allow-shared-ip keys differ; give both the same")]
     KeysDiffer,
+    /// Their traffic policies, or with `Local` the pods that they select, differ.
+    #[error("their externalTrafficPolicy differs, or is Local for different pods; give both Cluster, or Local and the same selector")]
+    TrafficDiffers,
 }
 
 /// Why a Service has not (all of) what it asks for.
@@ -49,6 +52,33 @@ pub enum Refusal {
         known: Vec<String>,
         /// The field that names it.
         field: String,
+    },
+    /// The pool is kept for other namespaces or Services.
+    #[error("the pool {pool:?} is not for this Service; name another pool, or ask the platform's operators for whom it is")]
+    PoolNotForService {
+        /// The pool.
+        pool: String,
+        /// The field that names it.
+        field: String,
+    },
+    /// The address is of a pool that is kept for others, or is one that its pool never gives.
+    #[error("the address {address} is not for this Service: its pool is kept for others, or keeps back addresses that end in .0 and .255")]
+    AddressNotForService {
+        /// The address.
+        address: IpAddr,
+        /// The field that names it.
+        field: String,
+    },
+    /// The namespace holds as many addresses as it may.
+    #[error(
+        "this namespace holds {used} of {limit} addresses that it may have; free one, share one with metallb.io/allow-shared-ip, or ask the platform's \
+         operators for more (addresses.quota)"
+    )]
+    QuotaExceeded {
+        /// How many it holds.
+        used: usize,
+        /// How many it may hold.
+        limit: usize,
     },
     /// The address is in no pool, or not in the pool that was asked for beside it.
     #[error("the address {address} is not in {}", pool_or_any(.pool.as_deref()))]
@@ -118,7 +148,10 @@ impl Refusal {
     pub const fn reason(&self) -> Reason {
         match self {
             Self::NoPool | Self::NoSuchFamily { .. } | Self::PoolExhausted { .. } => Reason::PoolExhausted,
+            Self::QuotaExceeded { .. } => Reason::QuotaExceeded,
             Self::UnknownPool { .. }
+            | Self::PoolNotForService { .. }
+            | Self::AddressNotForService { .. }
             | Self::AddressNotInPool { .. }
             | Self::PoolsDiffer { .. }
             | Self::FamilyNotWanted { .. }
@@ -131,8 +164,10 @@ impl Refusal {
     #[must_use]
     pub fn field(&self) -> &str {
         match self {
-            Self::NoPool | Self::NoSuchFamily { .. } | Self::PoolExhausted { .. } => "spec.type",
+            Self::NoPool | Self::NoSuchFamily { .. } | Self::PoolExhausted { .. } | Self::QuotaExceeded { .. } => "spec.type",
             Self::UnknownPool { field, .. }
+            | Self::PoolNotForService { field, .. }
+            | Self::AddressNotForService { field, .. }
             | Self::AddressNotInPool { field, .. }
             | Self::PoolsDiffer { field, .. }
             | Self::FamilyNotWanted { field, .. }

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Service, ServiceSpec};
 use crate::objects::{ObjectKey, Stored};
 use crate::problem::{Reason, Severity};
 
-use super::{Asked, Claim, Families, Family, Port, Protocol, Request};
+use super::{Asked, Claim, Families, Family, Port, Protocol, Request, TrafficPolicy};
 
 /// What is wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +27,14 @@ pub enum RequestError {
         /// The field.
         field: String,
         /// The whole value.
+        value: String,
+    },
+    /// A list of namespaces with something else in it.
+    #[error("{value:?} is no name of a namespace; write the namespaces, separated by commas, each by its full name")]
+    BadNamespace {
+        /// The field.
+        field: String,
+        /// The part that is no namespace.
         value: String,
     },
     /// Two fields that ask for the same thing.
@@ -64,6 +72,7 @@ impl RequestError {
         match self {
             Self::BadAddress { field, .. }
             | Self::TooManyAddresses { field, .. }
+            | Self::BadNamespace { field, .. }
             | Self::Conflicting { field, .. }
             | Self::BadField { field, .. }
             | Self::UnknownAnnotation { field, .. } => field,
@@ -111,6 +120,7 @@ struct Wish {
 /// The first one wins wherever it is present, even if it is empty, as in MetalLB.
 const METALLB: [&str; 2] = ["metallb.io/", "metallb.universe.tf/"];
 const PURELB: &str = "purelb.io/";
+const OURS: &str = "vrata.io/";
 
 const POOL: Wish = Wish { metallb: "address-pool", purelb: "service-group" };
 const ADDRESSES: Wish = Wish { metallb: "loadBalancerIPs", purelb: "addresses" };
@@ -129,13 +139,40 @@ const WRITTEN: [&str; 6] = [
 
 const SPEC_ADDRESS: &str = "spec.loadBalancerIP";
 
-/// What a Service asks for. `None` when it is not for us: another type, or another `spec.loadBalancerClass` than `class` (`None`: Services without one).
-#[must_use]
-pub fn claim_of(service: &Stored<Service>, class: Option<&str>) -> Option<Reading> {
-    let spec = service.object.spec.as_ref()?;
-    if spec.type_.as_deref() != Some("LoadBalancer") || spec.load_balancer_class.as_deref() != class {
-        return None;
+/// Namespaces with which a Service agrees to share its addresses, separated by commas. MetalLB has no such thing: there, whoever knows the key may join.
+const SHARING_WITH: &str = "vrata.io/allow-shared-ip-with";
+
+/// Which Services are ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceClass {
+    /// Services with exactly this `spec.loadBalancerClass`.
+    pub name: Option<String>,
+    /// Whether Services without one are ours too.
+    pub default: bool,
+}
+
+impl Default for ServiceClass {
+    fn default() -> Self {
+        Self { name: None, default: true }
     }
+}
+
+impl ServiceClass {
+    /// Whether the Service is of type LoadBalancer and ours. Those of another class are not touched at all.
+    #[must_use]
+    pub fn is_ours(&self, service: &Service) -> bool {
+        let Some(spec) = service.spec.as_ref().filter(|spec| spec.type_.as_deref() == Some("LoadBalancer")) else { return false };
+        match spec.load_balancer_class.as_deref().filter(|class| !class.is_empty()) {
+            Some(class) => self.name.as_deref() == Some(class),
+            None => self.default,
+        }
+    }
+}
+
+/// What a Service asks for. `None` when it is not for us: another type, or another `spec.loadBalancerClass`.
+#[must_use]
+pub fn claim_of(service: &Stored<Service>, class: &ServiceClass) -> Option<Reading> {
+    let spec = service.object.spec.as_ref().filter(|_| class.is_ours(&service.object))?;
     let none = BTreeMap::new();
     let annotations = service.object.metadata.annotations.as_ref().unwrap_or(&none);
     let mut errors = Vec::new();
@@ -146,10 +183,38 @@ pub fn claim_of(service: &Stored<Service>, class: Option<&str>) -> Option<Readin
         addresses: note(addresses(annotations, spec), &mut errors).flatten(),
         sharing_key: note(wish(annotations, &SHARING), &mut errors).flatten().map(|asked| asked.value),
     };
+    let shares_with = note(shares_with(annotations), &mut errors).unwrap_or_default();
     let request = errors.is_empty().then_some(request);
     errors.extend(unknown(annotations));
     let key = ObjectKey::new(service.reference.namespace.clone().unwrap_or_default(), service.reference.name.clone());
-    Some(Reading { claim: Claim { service: key, age: service.age.clone(), families, ports, request }, errors })
+    let claim = Claim {
+        service: key,
+        age: service.age.clone(),
+        families,
+        ports,
+        labels: service.object.metadata.labels.clone().unwrap_or_default(),
+        traffic: traffic(spec),
+        shares_with,
+        request,
+    };
+    Some(Reading { claim, errors })
+}
+
+fn traffic(spec: &ServiceSpec) -> TrafficPolicy {
+    match spec.external_traffic_policy.as_deref() {
+        Some("Local") => TrafficPolicy::Local(spec.selector.clone().unwrap_or_default()),
+        _ => TrafficPolicy::Cluster,
+    }
+}
+
+/// A list that is not understood agrees to nothing.
+fn shares_with(annotations: &BTreeMap<String, String>) -> Result<BTreeSet<String>, RequestError> {
+    let Some(value) = annotations.get(SHARING_WITH) else { return Ok(BTreeSet::new()) };
+    let namespaces: BTreeSet<String> = value.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    match namespaces.iter().find(|name| name.contains('.') || !crate::source::is_subdomain(name)) {
+        Some(name) => Err(RequestError::BadNamespace { field: field_of(SHARING_WITH), value: name.clone() }),
+        None => Ok(namespaces),
+    }
 }
 
 /// The value; an error is put aside, so that the rest is read too.
@@ -252,6 +317,8 @@ fn unknown(annotations: &BTreeMap<String, String>) -> impl Iterator<Item = Reque
             WISHES.iter().map(|wish| format!("{prefix}{}", wish.metallb)).collect()
         } else if key.starts_with(PURELB) {
             WISHES.iter().map(|wish| format!("{PURELB}{}", wish.purelb)).collect()
+        } else if key.starts_with(OURS) {
+            vec![SHARING_WITH.to_owned()]
         } else {
             return None;
         };

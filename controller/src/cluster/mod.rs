@@ -42,3 +42,6 @@ pub use writer::{MayWrite, Writer};
 
 /// Name under which fields are owned (`metadata.managedFields[].manager`).
 pub const FIELD_MANAGER: &str = "vrata";
+
+#[cfg(test)]
+mod tests;

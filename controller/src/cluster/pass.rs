@@ -19,6 +19,8 @@ pub struct Pass {
     pub allocations: Allocations,
     /// Where clients reach the gateway.
     pub public: PublicAddresses,
+    /// Whether it is known how orders stand: a process that has just begun to lead has to ask first, and until then every certificate looks unissued.
+    pub orders_known: bool,
 }
 
 /// What the administrator decided.

@@ -59,6 +59,3 @@ fn exists(pass: &Pass, target: &Target) -> bool {
         StatusKind::Certificate => objects.certificates.contains_key(&target.key),
     }
 }
-
-#[cfg(test)]
-mod tests;

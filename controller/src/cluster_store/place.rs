@@ -69,11 +69,7 @@ mod tests {
     #[test]
     fn only_what_is_marked_belongs_to_the_platform() {
         let place = Place::new("vrata-system");
-        let rows = [
-            (secret(SecretName::PLATFORM), "vrata-system"),
-            (secret("vrata-system"), "vrata-system"),
-            (secret("team"), "team"),
-        ];
+        let rows = [(secret(SecretName::PLATFORM), "vrata-system"), (secret("vrata-system"), "vrata-system"), (secret("team"), "team")];
         for (name, namespace) in rows {
             assert_eq!(place.of(&name), secret(namespace));
             let mut manifest = serde_json::json!({"metadata": {"name": name.name, "namespace": namespace, "labels": {}}});

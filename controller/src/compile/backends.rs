@@ -5,14 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use gateway::table::{Backend, Endpoint, Protocol};
-use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
+use k8s_openapi::api::core::v1::{ServicePort, ServiceSpec};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{IngressServiceBackend, ServiceBackendPort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::Input;
 use super::findings::Findings;
-use crate::objects::{ObjectKey, Stored};
+use crate::objects::ObjectKey;
 use crate::problem::Reason;
 
 /// The label that ties an EndpointSlice to its Service.
@@ -225,9 +225,4 @@ fn in_slice(slice: &EndpointSlice, port: &ServicePort) -> Vec<SocketAddr> {
     let ready = slice.endpoints.iter().flatten().filter(|endpoint| endpoint.conditions.as_ref().and_then(|all| all.ready) != Some(false));
     let addresses = ready.flat_map(|endpoint| &endpoint.addresses).filter_map(|address| address.parse::<IpAddr>().ok());
     addresses.flat_map(|ip| numbers.iter().map(move |number| SocketAddr::new(ip, *number))).collect()
-}
-
-/// Whether a Service gets an address from a pool.
-pub(crate) fn is_load_balancer(service: &Stored<Service>) -> bool {
-    service.object.spec.as_ref().is_some_and(|spec| spec.type_.as_deref() == Some("LoadBalancer"))
 }

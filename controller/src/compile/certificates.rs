@@ -22,6 +22,7 @@ use crate::ownership::Ownership;
 
 pub(crate) use objects::{Claimant, claimants};
 pub(crate) use orders::Orders;
+pub(crate) use requests::judge;
 pub(crate) use served::{Coverage, Served};
 
 /// Most names of one certificate: public CAs sign no more.

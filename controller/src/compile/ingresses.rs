@@ -8,8 +8,9 @@ use super::Input;
 use super::annotations::{self, Options, others};
 use super::findings::{Findings, Subject};
 use super::names::host_name;
-use crate::objects::{ObjectKey, Stored};
-use crate::ownership::{CATCH_ALL, Claim, Ownership};
+use super::settings::ClassRules;
+use crate::objects::{ObjectKey, Objects, Stored};
+use crate::ownership::{CATCH_ALL, Claim, Refusal};
 use crate::problem::Reason;
 
 /// Where an Ingress names its class beside `spec.ingressClassName`.
@@ -37,29 +38,31 @@ pub(crate) struct View<'a> {
 /// All Ingresses that are ours, the oldest first. Canaries are left out: they never create a host, and get no traffic yet.
 pub(crate) fn ours<'a>(input: Input<'a>, findings: &mut Findings) -> Vec<View<'a>> {
     let mut views: Vec<View<'a>> = Vec::with_capacity(input.objects.ingresses.len());
-    for (key, stored) in &input.objects.ingresses {
-        let Some(spec) = stored.object.spec.as_ref().filter(|_| is_ours(input, &stored.object)) else { continue };
-        let options = annotations::read(input, Subject::from(&**stored), &key.namespace, stored.object.metadata.annotations.as_ref(), findings);
-        if options.canary {
-            continue;
-        }
-        let rule_hosts = rule_hosts(stored, spec, findings);
-        let tls_hosts = tls_hosts(stored, spec, findings);
-        let dns_elsewhere = others::judge_ingress(stored, &rule_hosts, &tls_hosts, findings);
-        views.push(View { key, stored, spec, options, dns_elsewhere, rule_hosts, tls_hosts });
-    }
+    views.extend(input.objects.ingresses.iter().filter_map(|(key, stored)| view(input, key, stored, findings)));
     views.sort_by(|a, b| a.stored.age.cmp(&b.stored.age).then_with(|| a.key.cmp(b.key)));
     views
 }
 
+/// One Ingress, if it is ours.
+pub(crate) fn view<'a>(input: Input<'a>, key: &'a ObjectKey, stored: &'a Stored<Ingress>, findings: &mut Findings) -> Option<View<'a>> {
+    let spec = stored.object.spec.as_ref().filter(|_| is_ours(input.objects, &input.settings.class, &stored.object))?;
+    let options = annotations::read(input, Subject::from(stored), &key.namespace, stored.object.metadata.annotations.as_ref(), findings);
+    if options.canary {
+        return None;
+    }
+    let rule_hosts = rule_hosts(stored, spec, findings);
+    let tls_hosts = tls_hosts(stored, spec, findings);
+    let dns_elsewhere = others::judge_ingress(stored, &rule_hosts, &tls_hosts, findings);
+    Some(View { key, stored, spec, options, dns_elsewhere, rule_hosts, tls_hosts })
+}
+
 /// ingress-nginx's class rules: the field wins, then the annotation; neither only where the administrator says so.
-fn is_ours(input: Input<'_>, ingress: &Ingress) -> bool {
-    let rules = &input.settings.class;
+pub(super) fn is_ours(objects: &Objects, rules: &ClassRules, ingress: &Ingress) -> bool {
     let field = ingress.spec.as_ref().and_then(|spec| spec.ingress_class_name.as_ref());
     let annotation = ingress.metadata.annotations.as_ref().and_then(|all| all.get(CLASS_ANNOTATION));
     match (field, annotation) {
         (Some(class), _) => {
-            let class = input.objects.ingress_classes.get(&ObjectKey::new("", class));
+            let class = objects.ingress_classes.get(&ObjectKey::new("", class));
             class.and_then(|class| class.object.spec.as_ref()?.controller.as_ref()).is_some_and(|controller| *controller == rules.controller)
         }
         (None, Some(class)) => *class == rules.ingress_class,
@@ -109,7 +112,12 @@ impl View<'_> {
     }
 
     /// Tells its owner which of its hosts it did not get, each once.
-    pub(crate) fn report_refusals(&self, ownership: &Ownership<'_>, findings: &mut Findings, mut refused: impl FnMut(&str, String)) {
+    pub(crate) fn report_refusals(
+        &self,
+        permit: impl Fn(&str) -> Result<(), Refusal>,
+        findings: &mut Findings,
+        mut refused: impl FnMut(&str, String),
+    ) {
         let rules = self.rule_hosts.iter().enumerate().map(|(index, host)| (host, format!("spec.rules[{index}].host")));
         let tls = self
             .tls_hosts
@@ -121,7 +129,7 @@ impl View<'_> {
         let mut told = HashSet::new();
         for (host, field) in rules.chain(tls).chain(default.map(|field| (&catch_all, field))) {
             let Some(host) = host else { continue };
-            let Err(refusal) = ownership.permit(self.namespace(), host) else { continue };
+            let Err(refusal) = permit(host) else { continue };
             if told.insert(host.as_str()) {
                 findings.error(self.stored, field, Reason::HostOwnedByAnother, refusal.to_string());
                 refused(host, refusal.to_string());

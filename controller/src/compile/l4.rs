@@ -1,5 +1,6 @@
 //! Services of type LoadBalancer: their addresses and what listens on them. Pure.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::backends::Backends;
 use super::findings::{Findings, annotation};
 use super::report::ServicePortReport;
 use super::{Input, Settings};
-use crate::addresses::{Allocation, Allocations, Port, Protocol, allocate, claim_of};
+use crate::addresses::{Allocation, Allocations, PoolRanges, Port, Protocol, Reading, allocate, claim_of};
 use crate::config::Traffic;
 use crate::objects::{ObjectKey, Stored};
 use crate::problem::{Reason, Severity};
@@ -26,17 +27,34 @@ const TCP_IDLE: Duration = Duration::from_secs(4 * 3600);
 /// Idle time after which a UDP session is ended (conntrack's for streams is 120 s).
 const UDP_IDLE: Duration = Duration::from_secs(120);
 
+/// The pools of the configuration and those of objects; what is wrong with the latter is told on them.
+pub(crate) fn pools<'a>(input: Input<'a>, findings: &mut Findings) -> Cow<'a, PoolRanges> {
+    let (pools, faults) = input.settings.pools.with_objects(input.objects, &input.settings.pool_namespace);
+    for fault in faults {
+        if let Some(stored) = input.objects.address_pools.get(&fault.pool) {
+            findings.push(fault.severity, (&**stored).into(), fault.field, fault.reason, fault.message);
+        }
+    }
+    pools
+}
+
+/// Tells what is wrong with what a Service asks for.
+pub(crate) fn report_request(stored: &Stored<Service>, reading: &Reading, findings: &mut Findings) {
+    for error in &reading.errors {
+        findings.push(error.severity(), stored.into(), error.field().to_owned(), error.reason(), error.to_string());
+    }
+}
+
 /// Decides who gets which address.
 pub(crate) fn addresses(input: Input<'_>, findings: &mut Findings) -> Allocations {
     let mut claims = Vec::new();
     for stored in input.objects.services.values() {
-        let Some(reading) = claim_of(stored, None) else { continue };
-        for error in &reading.errors {
-            findings.push(error.severity(), (&**stored).into(), error.field().to_owned(), error.reason(), error.to_string());
-        }
+        let Some(reading) = claim_of(stored, &input.settings.service_class) else { continue };
+        report_request(stored, &reading, findings);
         claims.push(reading.claim);
     }
-    let outcome = allocate(&input.settings.pools, &input.facts.allocations, &claims);
+    let pools = pools(input, findings);
+    let outcome = allocate(&pools, &input.settings.quota, &input.facts.allocations, &claims);
     for (key, refusal) in &outcome.refusals {
         if let Some(stored) = input.objects.services.get(key) {
             findings.push(Severity::Error, (&**stored).into(), refusal.field().to_owned(), refusal.reason(), refusal.to_string());
@@ -110,7 +128,7 @@ fn port_of(stored: &Stored<Service>, index: usize, port: &ServicePort, findings:
 }
 
 /// The clients that may pass; a list that cannot be read admits nobody.
-fn source_ranges(stored: &Stored<Service>, findings: &mut Findings) -> Option<Vec<IpNet>> {
+pub(crate) fn source_ranges(stored: &Stored<Service>, findings: &mut Findings) -> Option<Vec<IpNet>> {
     let listed = stored.object.spec.as_ref().and_then(|spec| spec.load_balancer_source_ranges.as_ref()).filter(|ranges| !ranges.is_empty());
     let legacy = stored.object.metadata.annotations.as_ref().and_then(|all| all.get(SOURCE_RANGES)).filter(|ranges| !ranges.trim().is_empty());
     let (text, field, reason) = match (listed, legacy) {

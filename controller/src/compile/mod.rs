@@ -8,6 +8,7 @@
 //! ```
 //! What this does not do: build a zone with its serial, parse keys for the TLS acceptor, write anything. Whoever runs it does that with the result.
 
+mod alone;
 mod annotations;
 mod backends;
 mod certificates;
@@ -15,9 +16,12 @@ mod findings;
 mod ingresses;
 mod issuers;
 mod l4;
+mod named;
 mod names;
 mod parsed;
+mod policy;
 mod public;
+mod references;
 mod report;
 mod routes;
 mod secrets;
@@ -30,8 +34,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+pub(crate) use alone::Pass;
 pub use annotations::documentation as annotations_page;
 pub use certificates::platform_secrets;
+pub use named::named_secrets;
 pub use parsed::ParsedCertificates;
 pub use public::PublicAddresses;
 pub use report::{
@@ -44,7 +50,7 @@ use gateway::certificates::ParsedCertificate;
 
 use crate::addresses::Allocations;
 use crate::objects::Objects;
-use crate::ownership::Ownership;
+use crate::ownership::{Ownership, Policy, Rules};
 use crate::problem::{ObjectRef, Problem};
 use backends::Backends;
 use certificates::Scene;
@@ -61,13 +67,16 @@ pub struct Facts {
     pub allocations: Allocations,
     /// [`Compiled::parsed`] of the last compilation: what is in it need not be parsed again. It has no influence on the result.
     pub parsed: ParsedCertificates,
+    /// The last policy of ownership that could be read, for when that of the ConfigMap cannot.
+    pub policy: Option<Arc<Policy>>,
     /// The time, for what is expired.
     pub now: SystemTime,
 }
 
 impl Default for Facts {
     fn default() -> Self {
-        Self { held: Arc::default(), allocations: Allocations::default(), parsed: ParsedCertificates::default(), now: SystemTime::UNIX_EPOCH }
+        let (held, allocations, parsed) = (Arc::default(), Allocations::default(), ParsedCertificates::default());
+        Self { held, allocations, parsed, policy: None, now: SystemTime::UNIX_EPOCH }
     }
 }
 
@@ -93,6 +102,8 @@ pub struct Compiled {
     /// Addresses that Services hold from now on. They have to persist before `l4` and `zones` are served; with [`Settings::serves_held_only`] these two
     /// have only what was held before.
     pub allocations: Allocations,
+    /// What decided about hosts beside seniority; its policy is the last one that could be read.
+    pub ownership: Arc<Rules>,
     /// Certificates that were parsed, for the next compilation.
     pub parsed: ParsedCertificates,
     /// Findings, sorted, without duplicates.
@@ -155,7 +166,8 @@ pub fn compile(objects: &Objects, settings: &Settings, facts: &Facts) -> Compile
     let certified = certificates::claimants(input, &issuers);
     let claims = views.iter().flat_map(ingresses::View::claims).chain(names.iter().flat_map(services::Names::claims));
     let claims = claims.chain(certified.iter().flat_map(certificates::Claimant::claims)).collect();
-    let ownership = Ownership::decide(claims, zones::reserved(&settings.zones));
+    let ownership_rules = Arc::new(policy::rules(input, &mut findings));
+    let ownership = Ownership::decide(claims, Arc::clone(&ownership_rules));
     let refused = refusals(&views, &names, &ownership, &mut findings);
 
     let scene = Scene { input, ownership: &ownership, issuers: &issuers };
@@ -181,6 +193,7 @@ pub fn compile(objects: &Objects, settings: &Settings, facts: &Facts) -> Compile
         l4,
         allocations,
         public,
+        ownership: ownership_rules,
         parsed: parser.into_parsed(),
         problems: findings.into_problems(),
         report,
@@ -191,12 +204,14 @@ pub fn compile(objects: &Objects, settings: &Settings, facts: &Facts) -> Compile
 fn refusals(views: &[ingresses::View<'_>], names: &[services::Names<'_>], ownership: &Ownership<'_>, findings: &mut Findings) -> Vec<RefusedClaim> {
     let mut refused = Vec::new();
     for view in views {
-        view.report_refusals(ownership, findings, |host, message| {
+        let permit = |host: &str| ownership.permit(view.namespace(), host);
+        view.report_refusals(permit, findings, |host, message| {
             refused.push(RefusedClaim { host: host.to_owned(), object: view.stored.reference.clone(), message });
         });
     }
     for service in names {
-        service.report_refusals(ownership, findings, |host, message| {
+        let permit = |host: &str| ownership.permit(&service.key.namespace, host);
+        service.report_refusals(permit, findings, |host, message| {
             refused.push(RefusedClaim { host: host.to_owned(), object: service.stored.reference.clone(), message });
         });
     }
@@ -214,7 +229,7 @@ fn load_balancers(
 ) -> (gateway::l4::L4Table, Vec<ServiceReport>) {
     let mut table = gateway::l4::L4Table::default();
     let mut reports = Vec::new();
-    for (key, stored) in input.objects.services.iter().filter(|(_, stored)| backends::is_load_balancer(stored)) {
+    for (key, stored) in input.objects.services.iter().filter(|(_, stored)| input.settings.service_class.is_ours(&stored.object)) {
         let addresses = summary::addresses(allocations, key);
         let ports = l4::listen(input, key, stored, allocations.services.get(key), backends, &mut table, findings);
         let hostnames = named.remove(&stored.reference).unwrap_or_default();

@@ -72,6 +72,35 @@ pub(crate) fn gather<'a>(
     (rules, gatherer.backends)
 }
 
+/// What a path matches; `None` after a finding.
+pub(crate) fn read_path(view: &View<'_>, path: &HTTPIngressPath, field: &str, findings: &mut Findings) -> Option<PathMatch> {
+    let text = path.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
+    let matched = match path.path_type.as_str() {
+        "Exact" => PathMatch::Exact(text.to_owned()),
+        "" | "Prefix" | "ImplementationSpecific" => PathMatch::Prefix(text.to_owned()),
+        other => {
+            let message = format!("{other:?} is none of Exact, Prefix, ImplementationSpecific; the path is passed over");
+            findings.error(view.stored, format!("{field}.pathType"), Reason::InvalidField, message);
+            return None;
+        }
+    };
+    if !text.starts_with('/') {
+        let message = format!("{text:?} does not start with /; the path is passed over");
+        findings.error(view.stored, format!("{field}.path"), Reason::InvalidField, message);
+        return None;
+    }
+    if text.contains(['(', ')', '[', ']', '*', '^', '$', '|', '\\']) {
+        let message = format!("{text:?} looks like a regular expression; it is matched as it is written, character by character");
+        findings.warning(view.stored, format!("{field}.path"), Reason::NotSupportedYet, message);
+    }
+    Some(matched)
+}
+
+/// Says that another Ingress has the path.
+pub(crate) fn taken(host: &str, ingress: &str) -> String {
+    format!("the host {host:?} has this path already in Ingress {ingress}, which is older; that one is served")
+}
+
 impl<'a> Gatherer<'a, '_> {
     fn add_rules(&mut self, view: &'a View<'a>, owned: impl Fn(&str) -> bool) {
         for (index, (rule, host)) in view.spec.rules.iter().flatten().zip(&view.rule_hosts).enumerate() {
@@ -87,26 +116,9 @@ impl<'a> Gatherer<'a, '_> {
     }
 
     fn add_path(&mut self, view: &'a View<'a>, host: &'a str, path: &'a HTTPIngressPath, field: &str) {
-        let text = path.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
-        let matched = match path.path_type.as_str() {
-            "Exact" => PathMatch::Exact(text.to_owned()),
-            "" | "Prefix" | "ImplementationSpecific" => PathMatch::Prefix(text.to_owned()),
-            other => {
-                let message = format!("{other:?} is none of Exact, Prefix, ImplementationSpecific; the path is passed over");
-                return self.findings.error(view.stored, format!("{field}.pathType"), Reason::InvalidField, message);
-            }
-        };
-        if !text.starts_with('/') {
-            let message = format!("{text:?} does not start with /; the path is passed over");
-            return self.findings.error(view.stored, format!("{field}.path"), Reason::InvalidField, message);
-        }
-        if text.contains(['(', ')', '[', ']', '*', '^', '$', '|', '\\']) {
-            let message = format!("{text:?} looks like a regular expression; it is matched as it is written, character by character");
-            self.findings.warning(view.stored, format!("{field}.path"), Reason::NotSupportedYet, message);
-        }
+        let Some(matched) = read_path(view, path, field, self.findings) else { return };
         if let Some(first) = self.taken.get(&(pattern(host), matched.clone())) {
-            let message = format!("the host {host:?} has this path already in Ingress {}, which is older; that one is served", first.key);
-            return self.findings.error(view.stored, format!("{field}.path"), Reason::PathTaken, message);
+            return self.findings.error(view.stored, format!("{field}.path"), Reason::PathTaken, taken(host, &first.key.to_string()));
         }
         let action = self.action(view, &path.backend, &format!("{field}.backend"));
         if let Some(host) = self.hosts.get_mut(host) {

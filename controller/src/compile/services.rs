@@ -7,11 +7,10 @@ use k8s_openapi::api::core::v1::Service;
 use super::Input;
 use super::annotations::others::{self, OLD_PREFIX, PREFIX};
 use super::annotations::values::go_duration;
-use super::backends::is_load_balancer;
 use super::findings::{Findings, annotation};
 use super::names::{host_name, is_within, wildcard_base};
 use crate::objects::{ObjectKey, Stored};
-use crate::ownership::{Claim, Ownership};
+use crate::ownership::{Claim, Refusal};
 use crate::problem::Reason;
 
 /// A Service of type LoadBalancer and the names it asks for.
@@ -35,15 +34,21 @@ pub(crate) fn names<'a>(input: Input<'a>, findings: &mut Findings) -> Vec<Names<
     names
 }
 
-fn read<'a>(input: Input<'a>, key: &'a ObjectKey, stored: &'a Stored<Service>, findings: &mut Findings) -> Option<Names<'a>> {
+/// The names of one Service.
+pub(crate) fn read<'a>(input: Input<'a>, key: &'a ObjectKey, stored: &'a Stored<Service>, findings: &mut Findings) -> Option<Names<'a>> {
     let annotations = stored.object.metadata.annotations.as_ref()?;
     if others::is_dns_elsewhere(annotations) {
+        return None;
+    }
+    let is_ours = input.settings.service_class.is_ours(&stored.object);
+    if !is_ours && stored.object.spec.as_ref().is_some_and(|spec| spec.type_.as_deref() == Some("LoadBalancer")) {
+        // Whoever gives it an address names it too.
         return None;
     }
     others::judge_service(stored, annotations, findings);
     let (name, value) = value(stored, annotations, "hostname", findings)?;
     let field = annotation(&name);
-    if !is_load_balancer(stored) {
+    if !is_ours {
         findings.warning(stored, field, Reason::NoEffect, "has no effect: only Services of type LoadBalancer get DNS names here");
         return None;
     }
@@ -107,9 +112,14 @@ impl<'a> Names<'a> {
     }
 
     /// Tells its owner which names it did not get.
-    pub(crate) fn report_refusals(&self, ownership: &Ownership<'_>, findings: &mut Findings, mut refused: impl FnMut(&str, String)) {
+    pub(crate) fn report_refusals(
+        &self,
+        permit: impl Fn(&str) -> Result<(), Refusal>,
+        findings: &mut Findings,
+        mut refused: impl FnMut(&str, String),
+    ) {
         for host in &self.hosts {
-            if let Err(refusal) = ownership.permit(&self.key.namespace, host) {
+            if let Err(refusal) = permit(host) {
                 findings.error(self.stored, &self.field, Reason::HostOwnedByAnother, refusal.to_string());
                 refused(host, refusal.to_string());
             }

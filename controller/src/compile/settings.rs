@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use dns::{Name, RecordSet, Soa};
 
-use crate::addresses::{PoolError, PoolRanges};
+use crate::addresses::{PoolError, PoolRanges, Quota, ServiceClass};
 use crate::config::{Config, Traffic, Zone};
 use crate::objects::ObjectKey;
+use crate::ownership::Policy;
 
 use super::names::{absolute, host_name, wildcard_base};
+use super::policy;
 
 /// The administrator's part of the input.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -31,10 +34,24 @@ pub struct Settings {
     pub cluster_resource_namespace: String,
     /// Pools of addresses for Services.
     pub pools: PoolRanges,
+    /// Namespace of the program's own objects, where there is a cluster.
+    pub own_namespace: Option<String>,
     /// Who carries the traffic of allocated addresses.
     pub traffic: Traffic,
     /// Whether an address is served only once it is held: where an allocation is a proposal that is written first.
     pub serves_held_only: bool,
+    /// Namespace whose IPAddressPool objects are pools too.
+    pub pool_namespace: String,
+    /// How many addresses namespaces may hold.
+    pub quota: Quota,
+    /// Which Services of type LoadBalancer are ours.
+    pub service_class: ServiceClass,
+    /// The operator's policy of who may hold which host.
+    pub policy: Arc<Policy>,
+    /// The ConfigMap whose policy is used instead.
+    pub policy_map: Option<ObjectKey>,
+    /// Whether Secrets of other namespaces may be named without a ReferenceGrant.
+    pub cross_namespace_secrets: bool,
     /// Whether endpoints may be loopback addresses: only where the objects come from the administrator's own directory.
     pub loopback_endpoints: bool,
 }
@@ -90,6 +107,14 @@ pub enum SettingsError {
     /// The pools cannot be used.
     #[error(transparent)]
     Pools(#[from] PoolError),
+    /// The policy cannot be used.
+    #[error("{key}: {message}")]
+    Policy {
+        /// Path of the key in the configuration.
+        key: String,
+        /// What is wrong.
+        message: String,
+    },
     /// A zone file was not handed over.
     #[error("{field}: the file {file} was not read")]
     MissingZoneFile {
@@ -124,6 +149,11 @@ impl Settings {
             }
             zones.push(zone);
         }
+        let bad_policy = |faults: Vec<crate::ownership::PolicyFault>| {
+            let first = faults.into_iter().next().map(|fault| (fault.key, fault.message)).unwrap_or_default();
+            SettingsError::Policy { key: format!("ownership.{}", first.0), message: first.1 }
+        };
+        let addresses = &config.addresses;
         Ok(Self {
             public_addresses: config.gateway.public_addresses.clone(),
             publish_service: config
@@ -141,9 +171,16 @@ impl Settings {
             platform_issuer: config.certificates.platform_issuer.clone(),
             default_issuer: config.certificates.default_issuer.clone(),
             cluster_resource_namespace: config.certificates.cluster_resource_namespace.clone(),
-            pools: PoolRanges::parse(&config.addresses.pools)?,
+            pools: PoolRanges::parse(&addresses.pools)?,
+            own_namespace: config.source.kubernetes.as_ref().map(|cluster| cluster.namespace.clone()),
             traffic: config.addresses.traffic,
             serves_held_only: config.source.kubernetes.is_some(),
+            pool_namespace: addresses.pool_namespace.clone(),
+            quota: Quota { default: addresses.quota.default, namespaces: addresses.quota.namespaces.clone() },
+            service_class: ServiceClass { name: addresses.load_balancer_class.clone(), default: addresses.default_class },
+            policy: Arc::new(Policy::read(&config.ownership).map_err(bad_policy)?),
+            policy_map: config.ownership.config_map.as_deref().and_then(policy::key_of),
+            cross_namespace_secrets: config.tenancy.allow_cross_namespace_secrets,
             loopback_endpoints: !config.source.manifests.is_empty(),
         })
     }

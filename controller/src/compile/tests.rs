@@ -187,3 +187,25 @@ fn ten_thousand_ingresses() {
         println!("{} Ingresses, {} rules, {} problems: {took:?}", objects.ingresses.len(), compiled.rules.len(), compiled.problems.len());
     }
 }
+
+#[test]
+fn a_broken_policy_leaves_the_last_good_one_in_force() {
+    let map =
+        |policy: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: own, namespace: p}}\ndata: {{policy.yaml: '{policy}'}}\n---\n");
+    let tenants = CLASS.to_owned() + &ingress("a", "web", "web.dyn.example.org", "") + &ingress("a", "status", "status.dyn.example.org", "");
+    let mut settings = settings();
+    settings.policy_map = Some(crate::objects::ObjectKey::new("p", "own"));
+    let hosts = |yaml: &str, facts: &Facts| {
+        let compiled = compile(&objects(yaml), &settings, facts);
+        let hosts: Vec<_> = compiled.report.hosts.iter().map(|host| host.host.clone()).collect();
+        (hosts, compiled.ownership.policy.clone())
+    };
+    let (held, policy) = hosts(&(tenants.clone() + &map("reserved: [{host: status.dyn.example.org}]")), &facts(Held::default()));
+    assert_eq!(held, ["web.dyn.example.org"]);
+    for broken in [map("reserved: ["), map("{reserve: []}"), map("configMap: a/b"), String::new()] {
+        let yaml = tenants.clone() + &broken;
+        let after = Facts { policy: policy.clone(), ..facts(Held::default()) };
+        assert_eq!(hosts(&yaml, &after), (vec!["web.dyn.example.org".to_owned()], policy.clone()), "{broken}");
+        assert_eq!(hosts(&yaml, &facts(Held::default())), (vec![], None), "{broken}");
+    }
+}

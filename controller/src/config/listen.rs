@@ -22,3 +22,7 @@ pub(super) fn one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAd
 pub(super) fn many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SocketAddr>, D::Error> {
     Ok(Vec::<Address>::deserialize(deserializer)?.into_iter().map(|address| address.0).collect())
 }
+
+pub(super) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    Ok(Option::<Address>::deserialize(deserializer)?.map(|address| address.0))
+}

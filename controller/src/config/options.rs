@@ -17,6 +17,13 @@ const fn option(key: &'static str, doc: &'static str) -> Documented {
     Documented { key, doc }
 }
 
+impl Documented {
+    /// Whether it is this key; of a map whose keys are free, any of them.
+    fn is(&self, key: &str) -> bool {
+        self.key.strip_suffix('*').map_or(self.key == key, |map| key.strip_prefix(map).is_some_and(|free| !free.is_empty()))
+    }
+}
+
 /// In the order in which they are printed. A key inside of a list item has `[]` before it.
 const OPTIONS: &[Documented] = &[
     option("role", "Which part runs here: all, gateway (HTTP, HTTPS, addresses of Services), dns, or controller (no data plane)."),
@@ -62,8 +69,37 @@ const OPTIONS: &[Documented] = &[
         "addresses.traffic",
         "Who carries their traffic: forwarder (this program) or kubeProxy (the cluster's, for which the allocation is enough).",
     ),
+    option("addresses.poolNamespace", "Namespace whose IPAddressPool objects (metallb.io/v1beta1) are pools too; those of others are refused."),
+    option("addresses.loadBalancerClass", "Services with exactly this spec.loadBalancerClass are ours, for instance vrata.io/gate."),
+    option("addresses.defaultClass", "Whether Services without a loadBalancerClass are ours too."),
+    option("addresses.quota", "How many addresses a namespace may hold; one that its Services share counts once."),
+    option("addresses.quota.default", "for namespaces that are not named, no limit by default"),
+    option("addresses.quota.namespaces", "limits by namespace"),
+    option("addresses.quota.namespaces.*", "the limit of this namespace"),
+    option("ownership", "Who may own which hosts. Namespaces are names in which * stands for any characters."),
+    option("ownership.configMap", "namespace/name of a ConfigMap with these options as YAML under the key policy.yaml, used instead of those here."),
+    option("ownership.reserved", "Names that only certain namespaces may hold."),
+    option("ownership.reserved[].host", "the host, or *.SUFFIX for all that is below"),
+    option("ownership.reserved[].namespaces", "who may hold it, nobody by default"),
+    option("ownership.suffixes", "Suffixes that belong to namespaces, with all that is below them."),
+    option("ownership.suffixes[].suffix", "the suffix; {namespace} in a label stands for the namespace that it belongs to"),
+    option("ownership.suffixes[].namespaces", "to whom it belongs, where the suffix does not say it"),
+    option("ownership.wildcardNamespaces", "Namespaces that may hold wildcards and the catch-all."),
+    option("ownership.foreignDomainNamespaces", "Namespaces that may hold names outside the zones that are served here."),
+    option("ownership.sharedHosts", "Hosts that several namespaces may share, each with its own paths."),
+    option("ownership.sharedHosts[].host", "the host, or *.SUFFIX for all that is below"),
+    option("ownership.sharedHosts[].namespaces", "who shares it"),
+    option("tenancy", "References between namespaces."),
+    option("tenancy.allowCrossNamespaceSecrets", "Whether objects may name Secrets of other namespaces without a ReferenceGrant there."),
     option("admin", "Administration: status page, metrics, health."),
     option("admin.listen", "Its address. It has no access control of its own: keep it on loopback."),
+    option("admission", "The ValidatingWebhook for Ingresses and Services."),
+    option("admission.listen", "Its address for HTTPS, host:port; without one there is no webhook."),
+    option("admission.names", "Names in its certificate, those under which the API server calls it; those of the Service in deploy/ by default."),
+    option(
+        "admission.webhookConfiguration",
+        "The ValidatingWebhookConfiguration whose caBundle is written; by default the first label of the first name.",
+    ),
 ];
 
 /// What stands at a path of keys without indexes.
@@ -85,7 +121,7 @@ pub(super) fn unknown_keys(located: &Located) -> Vec<Finding> {
     for (path, position) in located.keys() {
         let key = without_indexes(&path);
         let below_unknown = findings.iter().any(|finding| path.starts_with(&finding.key));
-        if below_unknown || OPTIONS.iter().any(|option| option.key == key) {
+        if below_unknown || OPTIONS.iter().any(|option| option.is(&key)) {
             continue;
         }
         findings.push(Finding { key: path, position: Some((position.line, position.column)), message: unknown_message(&key) });
@@ -98,7 +134,7 @@ fn unknown_message(key: &str) -> String {
     let siblings: Vec<_> = OPTIONS
         .iter()
         .filter_map(|option| match option.key.rsplit_once('.') {
-            Some((above, name)) => (above == parent).then_some(name),
+            Some((above, name)) => (above == parent && name != "*").then_some(name),
             None => parent.is_empty().then_some(option.key),
         })
         .collect();
@@ -126,13 +162,14 @@ pub fn print(config: &Config) -> String {
     let value = serde_json::to_value(config).unwrap_or_default();
     let mut text = String::from("# Configuration of vrata. Flags override it. Relative paths start at the working directory.\n");
     for Documented { key, doc } in OPTIONS {
-        if key.matches('.').count() > 1 {
+        if key.split('.').count() > 2 {
             continue;
         }
         if let Some((_, name)) = key.split_once('.') {
             let _ = writeln!(text, "  # {doc}");
             for option in OPTIONS {
-                if let Some(name) = option.key.strip_prefix(key).and_then(|rest| rest.trim_start_matches("[]").strip_prefix('.')) {
+                let below = option.key.strip_prefix(key).and_then(|rest| rest.strip_prefix("[].").or_else(|| rest.strip_prefix('.')));
+                if let Some(name) = below.filter(|name| !name.ends_with(".*")) {
                     let _ = writeln!(text, "  #   {name}: {}", option.doc);
                 }
             }

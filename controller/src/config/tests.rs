@@ -119,7 +119,7 @@ fn objects_come_from_one_place() {
         assert_eq!(found.into_iter().map(|finding| finding.key).collect::<Vec<_>>(), keys, "{text}");
     }
     let config = complete(&format!("source: {{manifests: src}}\n{rest}"), None, &kubeconfig()).unwrap();
-    let expected = Kubernetes { kubeconfig: Some("Cargo.toml".into()), namespace: "vrata-system".into() };
+    let expected = Kubernetes { kubeconfig: Some("Cargo.toml".into()), ..Kubernetes::default() };
     assert_eq!(config.source, Source { manifests: vec![], kubernetes: Some(expected) });
     assert_eq!(parse(&print(&config)).unwrap(), config, "{}", print(&config));
 }

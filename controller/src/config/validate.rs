@@ -21,10 +21,12 @@ pub fn validate(config: &Config, readable: &dyn Fn(&Path) -> Result<(), String>)
     gateway(config, &mut found);
     zones(config, readable, &mut found);
     pools(&config.addresses.pools, &mut found);
+    tenancy(config, &mut found);
     let names = [
         ("certificates.platformIssuer", &config.certificates.platform_issuer),
         ("certificates.defaultIssuer", &config.certificates.default_issuer),
         ("certificates.clusterResourceNamespace", &config.certificates.cluster_resource_namespace),
+        ("addresses.poolNamespace", &config.addresses.pool_namespace),
     ];
     for (key, name) in names {
         if !crate::source::is_subdomain(name) {
@@ -80,7 +82,10 @@ fn listeners(config: &Config, found: &mut Vec<Finding>) {
     let lists = [("gateway.http", &config.gateway.http), ("gateway.https", &config.gateway.https), ("dns.listen", &config.dns.listen)];
     let all = lists.iter().flat_map(|(key, list)| list.iter().enumerate().map(move |(index, address)| (format!("{key}[{index}]"), *address)));
     let mut taken: BTreeMap<SocketAddr, String> = BTreeMap::new();
-    for (key, address) in all.chain([("admin.listen".to_owned(), config.admin.listen)]) {
+    for (key, address) in all
+        .chain([("admin.listen".to_owned(), config.admin.listen)])
+        .chain(config.admission.listen.map(|address| ("admission.listen".to_owned(), address)))
+    {
         if address.port() == 0 {
             continue;
         }
@@ -170,6 +175,46 @@ fn one_zone(key: &str, zone: &Zone, readable: &dyn Fn(&Path) -> Result<(), Strin
 /// Zones may have underscores, hosts may not.
 fn is_zone_name(name: &str) -> bool {
     crate::source::is_subdomain(&name.replace('_', "x"))
+}
+
+/// Classes, quotas, the policy of ownership, the webhook.
+fn tenancy(config: &Config, found: &mut Vec<Finding>) {
+    let addresses = &config.addresses;
+    match addresses.load_balancer_class.as_deref() {
+        Some(class) if !is_class(class) => {
+            found.push(Finding::new("addresses.loadBalancerClass", format!("{class:?} is no class; write it like vrata.io/gate")));
+        }
+        None if !addresses.default_class => {
+            let why = "no Service would be ours: there is no addresses.loadBalancerClass either; name one";
+            found.push(Finding::new("addresses.defaultClass", why));
+        }
+        _ => {}
+    }
+    for namespace in addresses.quota.namespaces.keys().filter(|name| !crate::source::is_subdomain(name)) {
+        found.push(Finding::new(format!("addresses.quota.namespaces.{namespace}"), format!("{namespace:?} is no name of a namespace")));
+    }
+    if let Err(faults) = crate::ownership::Policy::read(&config.ownership) {
+        found.extend(faults.into_iter().map(|fault| Finding::new(format!("ownership.{}", fault.key), fault.message)));
+    }
+    let config_map = config.ownership.config_map.as_deref();
+    if let Some(name) = config_map.filter(|name| name.split_once('/').is_none_or(|(a, b)| ![a, b].into_iter().all(crate::source::is_subdomain))) {
+        found.push(Finding::new("ownership.configMap", format!("{name:?} is not namespace/name")));
+    }
+    for (index, name) in config.admission.names.iter().enumerate().filter(|(_, name)| !crate::source::is_subdomain(name)) {
+        found.push(Finding::new(format!("admission.names[{index}]"), format!("{name:?} is no DNS name in lower case")));
+    }
+}
+
+/// A label-style name with an optional prefix, as the API server wants it.
+fn is_class(class: &str) -> bool {
+    let (prefix, name) = class.split_once('/').map_or((None, class), |(prefix, name)| (Some(prefix), name));
+    let bytes = name.as_bytes();
+    let ends = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    prefix.is_none_or(crate::source::is_subdomain)
+        && (1..=63).contains(&bytes.len())
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+        && ends(bytes.first())
+        && ends(bytes.last())
 }
 
 fn pools(pools: &[Pool], found: &mut Vec<Finding>) {

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The spec of an Issuer or ClusterIssuer: one of its members is set.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IssuerSpec {
     /// An ACME server.
@@ -18,7 +18,7 @@ pub struct IssuerSpec {
 }
 
 /// `spec.acme`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AcmeSpec {
     /// URL of the directory.
@@ -35,7 +35,7 @@ pub struct AcmeSpec {
 }
 
 /// Names a Secret, and a key in it.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretKeyRef {
     /// Name of the Secret.
@@ -45,12 +45,12 @@ pub struct SecretKeyRef {
 }
 
 /// `spec.selfSigned`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SelfSignedSpec {}
 
 /// `spec.ca`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CaSpec {
     /// Secret (kubernetes.io/tls) with the CA's certificate and key.
@@ -58,7 +58,7 @@ pub struct CaSpec {
 }
 
 /// A Certificate's spec.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CertificateSpec {
     /// Secret that receives the certificate.
@@ -83,7 +83,7 @@ pub struct CertificateSpec {
 }
 
 /// `spec.issuerRef`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IssuerRef {
     /// Name.
@@ -95,7 +95,7 @@ pub struct IssuerRef {
 }
 
 /// `spec.privateKey`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PrivateKey {
     /// RSA (the default), ECDSA or Ed25519.
@@ -105,7 +105,7 @@ pub struct PrivateKey {
 }
 
 /// `spec.secretTemplate`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretTemplate {
     /// Annotations for the Secret.
@@ -117,7 +117,7 @@ pub struct SecretTemplate {
 }
 
 /// A Certificate, as far as it is understood.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Certificate {
     /// What is wanted.
     pub spec: CertificateSpec,

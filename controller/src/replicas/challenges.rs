@@ -43,11 +43,7 @@ pub fn to_config_map(challenges: &Challenges) -> ConfigMap {
     let tls_alpn01 = challenges.tls_alpn01.iter().map(|(host, digest)| TlsAlpn01 { host: host.clone(), digest: *digest });
     let text = Text { http01: http01.collect(), tls_alpn01: tls_alpn01.collect(), dns01: challenges.dns01.clone() };
     let text = serde_json::to_string(&text).expect("plain values without maps of other keys than strings");
-    ConfigMap {
-        metadata: super::metadata(CHALLENGES, "challenges"),
-        data: Some(BTreeMap::from([(KEY.to_owned(), text)])),
-        ..ConfigMap::default()
-    }
+    ConfigMap { metadata: super::metadata(CHALLENGES, "challenges"), data: Some(BTreeMap::from([(KEY.to_owned(), text)])), ..ConfigMap::default() }
 }
 
 /// The challenges that the ConfigMap has.

@@ -239,3 +239,55 @@ where
         self.versions.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::Arc;
+
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use serde_json::json;
+
+    use super::*;
+    use crate::replicas::fake_api::{FakeApi, Fault};
+    use crate::replicas::metadata;
+
+    const PATH: &str = "/api/v1/namespaces/own/configmaps/m";
+
+    fn map(value: &str) -> ConfigMap {
+        ConfigMap { metadata: metadata("m", "test"), data: Some(BTreeMap::from([("k".to_owned(), value.to_owned())])), ..ConfigMap::default() }
+    }
+
+    #[tokio::test]
+    async fn a_change_is_made_again_from_what_came_in_between() {
+        let api = Arc::<FakeApi>::default();
+        let maps = Conditional::<ConfigMap>::new(api.client(), "own", Leadership::always("a"));
+        maps.put(map("1")).await.unwrap();
+        api.fail_next(Fault::After(Box::new(|api| drop(api.set(PATH, json!({"metadata": {"name": "m", "namespace": "own"}, "data": {"k": "5"}}))))));
+        let mut asked = Vec::new();
+        let change = |found: Option<&ConfigMap>| {
+            let value = found.unwrap().data.as_ref().unwrap()["k"].clone();
+            asked.push(value.clone());
+            Some(map(&format!("{value}+1")))
+        };
+        maps.update("m", change).await.unwrap();
+        assert_eq!(asked, ["1", "5"]);
+        assert_eq!(api.get(PATH).unwrap()["data"]["k"], "5+1");
+        maps.update("m", |_| None).await.unwrap();
+        assert_eq!(api.get(PATH).unwrap()["data"]["k"], "5+1");
+    }
+
+    #[tokio::test]
+    async fn what_was_deleted_is_written_again() {
+        let api = Arc::<FakeApi>::default();
+        let maps = Conditional::<ConfigMap>::new(api.client(), "own", Leadership::always("a"));
+        maps.put(map("1")).await.unwrap();
+        maps.remove("m").await.unwrap();
+        let other = Conditional::<ConfigMap>::new(api.client(), "own", Leadership::always("b"));
+        other.put(map("2")).await.unwrap();
+        maps.put(map("3")).await.unwrap();
+        maps.remove("m").await.unwrap();
+        other.put(map("4")).await.unwrap();
+        assert_eq!(api.get(PATH).unwrap()["data"]["k"], "4");
+    }
+}

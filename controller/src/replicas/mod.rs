@@ -10,6 +10,8 @@
 
 pub mod challenges;
 pub mod conditional;
+#[cfg(test)]
+pub(crate) mod fake_api;
 pub mod held;
 pub mod peers;
 pub mod publish;

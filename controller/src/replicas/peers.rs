@@ -15,7 +15,8 @@ pub fn listeners<'a>(own: &Listeners, slices: impl Iterator<Item = &'a EndpointS
     let addresses: BTreeSet<IpAddr> = slices.flat_map(ready).collect();
     let everywhere = |own: &[SocketAddr]| {
         let ports: BTreeSet<(bool, u16)> = own.iter().map(|listener| (listener.is_ipv4(), listener.port())).collect();
-        let of = |(v4, port): (bool, u16)| addresses.iter().filter(move |address| address.is_ipv4() == v4).map(move |address| (*address, port).into());
+        let of =
+            |(v4, port): (bool, u16)| addresses.iter().filter(move |address| address.is_ipv4() == v4).map(move |address| (*address, port).into());
         let all: BTreeSet<SocketAddr> = own.iter().copied().chain(ports.into_iter().flat_map(of)).collect();
         all.into_iter().collect()
     };

@@ -17,6 +17,10 @@ pub const ZONES: &str = "vrata-zones";
 /// How many serials are reserved at once. They are about as many seconds, and so the most by which a replica that lost its state runs ahead of others.
 pub const BLOCK: u32 = 60;
 
+/// How far behind the clock a zone begins of which nothing is known and nothing reserved, in seconds: whatever is reserved later comes after it, although
+/// the clocks of replicas differ.
+const UNRESERVED: u32 = 3600;
+
 /// Which serials of a zone may be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
@@ -92,7 +96,7 @@ pub fn choose(known: Option<u32>, changed: bool, limits: Limits, unix_seconds: u
         // All that was ever taken, here too before this process lost it, is below the bound.
         (None, Limits::Within(reserved)) => Choice { serial: reserved.bound.wrapping_sub(1), wanted, settled: true },
         (Some(_), Limits::Within(reserved)) if is_newer(reserved.bound, wanted) => Choice { serial: wanted, wanted, settled: true },
-        (known, _) => Choice { serial: known.unwrap_or(wanted), wanted, settled: false },
+        (known, _) => Choice { serial: known.unwrap_or_else(|| wanted.wrapping_sub(UNRESERVED)), wanted, settled: false },
     }
 }
 

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::origin::Origin;
 use super::{Addresses, RunError, options};
+use crate::admission::shared;
 use crate::cluster;
 use crate::cluster_store::ClusterStore;
 use crate::config::{Config, Role};
@@ -56,6 +57,8 @@ struct ClusterParts {
     client: Client,
     namespace: String,
     serials: watch::Receiver<Arc<BTreeMap<String, u32>>>,
+    /// Names of the webhook and its configuration, where there is a webhook.
+    admission: Option<(Vec<String>, String)>,
     writer: cluster::Writer,
     passes: watch::Receiver<Option<Arc<cluster::Pass>>>,
 }
@@ -88,6 +91,7 @@ impl Lead {
                     client: cluster.client.clone(),
                     namespace: cluster.namespace.clone(),
                     serials: outlets.serials.subscribe(),
+                    admission: config.admission.listen.map(|_| (config.admission.names(), config.admission.configuration())),
                     writer: cluster::Writer::new(cluster.client.clone(), settings, cluster::Metrics::new(registry)?),
                     passes: outlets.cluster.subscribe(),
                 })
@@ -129,7 +133,12 @@ impl Lead {
 
     /// One term; returns once everything that it started has ended.
     async fn lead(&self, leadership: &Leadership, over: &CancellationToken) {
-        tokio::join!(self.hold_certificates(leadership, over), self.write(leadership, over), self.reserve(leadership, over));
+        tokio::join!(
+            self.hold_certificates(leadership, over),
+            self.write(leadership, over),
+            self.reserve(leadership, over),
+            self.vouch(leadership, over)
+        );
     }
 
     async fn hold_certificates(&self, leadership: &Leadership, over: &CancellationToken) {
@@ -157,6 +166,14 @@ impl Lead {
         if let Some(cluster) = &self.cluster {
             let leadership = leadership.clone();
             cluster.writer.lead(cluster.passes.clone(), Arc::new(move || leadership.is_held_now()), over.clone()).await;
+        }
+    }
+
+    /// Keeps the webhook's certificate.
+    async fn vouch(&self, leadership: &Leadership, over: &CancellationToken) {
+        let Some(cluster) = &self.cluster else { return };
+        if let Some((names, configuration)) = &cluster.admission {
+            over.run_until_cancelled(shared::lead(&cluster.client, &cluster.namespace, names, configuration, leadership)).await;
         }
     }
 
@@ -203,9 +220,7 @@ impl EngineParts {
         loop {
             let store: Arc<dyn Store> = match &self.store {
                 Stores::Files(store) => store.clone(),
-                Stores::Cluster(client, namespace) => {
-                    Arc::new(ClusterStore::new(client.clone(), namespace, leadership.clone(), Handle::current()))
-                }
+                Stores::Cluster(client, namespace) => Arc::new(ClusterStore::new(client.clone(), namespace, leadership.clone(), Handle::current())),
             };
             match Engine::start(store, self.wanted.clone(), self.options.clone(), self.metrics.clone()).await {
                 Ok(started) => return started,

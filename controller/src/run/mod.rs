@@ -2,6 +2,7 @@
 //!
 //! `origin` is where objects come from and who leads, `lead` what only the leader does, `serve` runs passes, `options` hands the configuration on.
 
+mod admission;
 mod lead;
 mod options;
 mod origin;
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
+use crate::admission::CertificateError;
 use crate::compile::{Settings, SettingsError, platform_secrets};
 use crate::config::Config;
 use crate::effects::{Effects, EffectsError};
@@ -29,6 +31,7 @@ use crate::pass::{Outlets, Passes};
 use crate::source::{SourceError, kubernetes};
 use crate::state::{StateDir, StateError};
 use crate::status::Published;
+use admission::Webhook;
 use lead::Lead;
 use origin::{Origin, Source};
 use serve::{Changes, asked_to_stop, forward, serve, serve_dns, serve_gateway, spawned};
@@ -69,6 +72,12 @@ pub enum RunError {
     /// Metrics clash.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+    /// The webhook has no certificate.
+    #[error(transparent)]
+    AdmissionCertificate(#[from] CertificateError),
+    /// The webhook cannot be bound.
+    #[error("admission.listen: {0}: {1}")]
+    Admission(SocketAddr, io::Error),
     /// The system refused something.
     #[error("system: {0}")]
     System(#[from] io::Error),
@@ -93,6 +102,7 @@ pub struct Started {
     settings: Settings,
     effects: Effects,
     source: Source,
+    admission: Option<Webhook>,
     registry: Registry,
     gateway: Option<gateway::Gateway>,
     dns: Option<dns::Server>,
@@ -135,24 +145,31 @@ impl Started {
         let gateway = serves_gateway.then(|| gateway::Gateway::bind(options::gateway(&config), snapshots.clone(), &registry)).transpose()?;
         let serves_dns = config.role.serves_dns();
         let dns = serves_dns.then(|| dns::Server::bind(&config.dns.listen, zones.clone(), &registry)).transpose()?;
+        let state = Arc::new(state);
         let source = Source::open(&config, &state)?;
-        let effects = source.effects(state)?;
-        Ok(Self { config, settings, effects, source, registry, gateway, dns, snapshots, zones })
+        let effects = source.effects(state.clone())?;
+        let admission = Webhook::open(&config, state)?;
+        Ok(Self { config, settings, effects, source, admission, registry, gateway, dns, snapshots, zones })
     }
 
     /// Serves until SIGTERM or SIGINT, then drains. `ready` is called once the first snapshot is served.
     ///
     /// # Errors
     /// When a part cannot start.
-    pub async fn run(self, ready: impl FnOnce(&Addresses) + Send) -> Result<(), RunError> {
+    pub async fn run(mut self, ready: impl FnOnce(&Addresses) + Send) -> Result<(), RunError> {
         let (published, told) = watch::channel(Arc::<Published>::default());
         let listen = self.config.admin.listen;
+        let webhook = Webhook::bind(self.admission.take(), told.clone()).await?;
         let admin = Admin::bind(listen, told, self.registry.clone()).await.map_err(|e| RunError::Admin(listen, e))?;
         let addresses = self.addresses(admin.local_address()?);
         let (stop_last, admin_task) = spawned(|stop| admin.run(stop));
         // Nobody is answered before it is known what to answer.
-        let Some(origin) = Origin::new(self.source, &self.config, &addresses, &self.registry).await? else { return Ok(()) };
+        let Some(origin) = Origin::new(self.source, (&self.config, &self.settings), &addresses, &self.registry).await? else { return Ok(()) };
 
+        let (stop_admission, admission_task) = spawned({
+            let keeper = admission::Keeper::of(&origin);
+            |stop| admission::run(webhook, keeper, stop)
+        });
         let (l4, l4_tables) = watch::channel(Arc::<gateway::l4::L4Table>::default());
         let forwarder = Arc::new(gateway::l4::Forwarder::new(&self.registry)?);
         let outlets = Outlets {
@@ -195,6 +212,8 @@ impl Started {
         }
         stop_dns.cancel();
         let _ = dns_task.await;
+        stop_admission.cancel();
+        let _ = admission_task.await;
         stop_last.cancel();
         let _ = admin_task.await;
         Ok(())

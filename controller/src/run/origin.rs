@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Addresses, RunError, asked_to_stop, options, spawned};
+use crate::compile::Settings;
 use crate::config::{self, Config};
 use crate::effects::{Effects, EffectsError};
 use crate::lease::{Candidate, Grants, Leadership, Timing};
@@ -26,8 +27,8 @@ const SHARED_PATIENCE: Duration = Duration::from_secs(10);
 pub(super) enum Source {
     /// Manifests, whose first read is done, and the store beside them.
     Manifests(source::Watched, Arc<acme::FileStore>),
-    /// A cluster, which nobody has asked yet.
-    Cluster(config::Kubernetes),
+    /// A cluster, which nobody has asked yet, and where to keep what is read.
+    Cluster(config::Kubernetes, StateDir),
 }
 
 impl Source {
@@ -37,7 +38,7 @@ impl Source {
     /// When they cannot be read, or the store beside them cannot be used.
     pub(super) fn open(config: &Config, state: &StateDir) -> Result<Self, RunError> {
         match &config.source.kubernetes {
-            Some(cluster) => Ok(Self::Cluster(cluster.clone())),
+            Some(cluster) => Ok(Self::Cluster(cluster.clone(), state.clone())),
             None => {
                 let store = acme::FileStore::open(state.path())?;
                 Ok(Self::Manifests(source::watch(&config.source.manifests)?, Arc::new(store)))
@@ -49,10 +50,10 @@ impl Source {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub(super) fn effects(&self, state: StateDir) -> Result<Effects, EffectsError> {
+    pub(super) fn effects(&self, state: Arc<StateDir>) -> Result<Effects, EffectsError> {
         match self {
             Self::Manifests(..) => Effects::open(state),
-            Self::Cluster(_) => Effects::in_cluster(state),
+            Self::Cluster(..) => Effects::in_cluster(state),
         }
     }
 }
@@ -60,11 +61,7 @@ impl Source {
 /// Where objects come from, once they do.
 pub(super) enum Origin {
     /// A directory.
-    Alone {
-        watched: source::Watched,
-        store: Arc<acme::FileStore>,
-        leadership: Leadership,
-    },
+    Alone { watched: source::Watched, store: Arc<acme::FileStore>, leadership: Leadership },
     /// A cluster.
     Cluster(Box<Cluster>),
 }
@@ -83,7 +80,9 @@ pub(super) struct Cluster {
 enum Candidacy {
     Candidate(CancellationToken, JoinHandle<()>),
     /// What could make it lead, kept and never used.
-    None { _grants: Grants },
+    None {
+        _grants: Grants,
+    },
 }
 
 impl Origin {
@@ -91,22 +90,29 @@ impl Origin {
     ///
     /// # Errors
     /// When it is not known how to reach the cluster.
-    pub(super) async fn new(source: Source, config: &Config, addresses: &Addresses, registry: &Registry) -> Result<Option<Self>, RunError> {
-        let cluster = match source {
+    pub(super) async fn new(
+        source: Source,
+        (config, settings): (&Config, &Settings),
+        addresses: &Addresses,
+        registry: &Registry,
+    ) -> Result<Option<Self>, RunError> {
+        let (cluster, state) = match source {
             Source::Manifests(watched, store) => return Ok(Some(Self::Alone { watched, store, leadership: Leadership::always("alone") })),
-            Source::Cluster(cluster) => cluster,
+            Source::Cluster(cluster, state) => (cluster, state),
         };
         let client = kubernetes::connect(&cluster).await?;
         let stopped = asked_to_stop()?;
         tokio::pin!(stopped);
         let watched = tokio::select! {
-            watched = kubernetes::watch(client.clone(), registry) => watched?,
+            watched = kubernetes::watch(client.clone(), settings.clone(), state, registry) => watched?,
             () = &mut stopped => return Ok(None),
         };
         let namespace = cluster.namespace.clone();
         let mut watching = crate::replicas::watch::start(&client, &namespace, &cluster.peers_service, options::listeners(addresses));
+        // What an earlier run read last is served because the API server is away: there is no use in waiting.
+        let patience = if watched.reads.borrow().stale { Duration::ZERO } else { SHARED_PATIENCE };
         tokio::select! {
-            shared = tokio::time::timeout(SHARED_PATIENCE, watching.shared.wait_for(Option::is_some)) => if shared.is_err() {
+            shared = tokio::time::timeout(patience, watching.shared.wait_for(Option::is_some)) => if shared.is_err() {
                 tracing::warn!(namespace, "what replicas share cannot be read yet; serving without it");
             },
             () = &mut stopped => return Ok(None),

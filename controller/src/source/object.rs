@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Secret, Servic
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 
-use crate::objects::{Certificate, IssuerSpec, ObjectKey, Objects, Stored};
+use crate::objects::{AddressPoolSpec, Certificate, IssuerSpec, ObjectKey, Objects, ReferenceGrantSpec, Stored};
 use crate::problem::ObjectRef;
 
 /// A kind that is understood.
@@ -34,11 +34,15 @@ pub enum Kind {
     ClusterIssuer,
     /// cert-manager.io/v1.
     Certificate,
+    /// metallb.io/v1beta1.
+    IpAddressPool,
+    /// gateway.networking.k8s.io/v1beta1 and v1.
+    ReferenceGrant,
 }
 
 impl Kind {
     /// Every kind, with its API version and name.
-    pub(super) const ALL: [(Self, &'static str, &'static str); 11] = [
+    pub(super) const ALL: [(Self, &'static str, &'static str); 13] = [
         (Self::Ingress, "networking.k8s.io/v1", "Ingress"),
         (Self::IngressClass, "networking.k8s.io/v1", "IngressClass"),
         (Self::Service, "v1", "Service"),
@@ -50,6 +54,8 @@ impl Kind {
         (Self::Issuer, "cert-manager.io/v1", "Issuer"),
         (Self::ClusterIssuer, "cert-manager.io/v1", "ClusterIssuer"),
         (Self::Certificate, "cert-manager.io/v1", "Certificate"),
+        (Self::IpAddressPool, "metallb.io/v1beta1", "IPAddressPool"),
+        (Self::ReferenceGrant, "gateway.networking.k8s.io/v1beta1", "ReferenceGrant"),
     ];
 
     /// The kind of that name in any API version.
@@ -62,6 +68,19 @@ impl Kind {
         Self::ALL[self as usize].1
     }
 
+    /// A later API version with the same fields, which is read too.
+    pub(super) const fn later_version(self) -> Option<&'static str> {
+        match self {
+            Self::ReferenceGrant => Some("gateway.networking.k8s.io/v1"),
+            _ => None,
+        }
+    }
+
+    /// Whether objects of this API version are read.
+    pub(super) fn is_read_as(self, api_version: &str) -> bool {
+        self.api_version() == api_version || self.later_version() == Some(api_version)
+    }
+
     /// Its name in manifests.
     pub(super) fn name(self) -> &'static str {
         Self::ALL[self as usize].2
@@ -69,7 +88,7 @@ impl Kind {
 
     /// The names of the kinds of an API version.
     pub(super) fn names_in(api_version: &str) -> impl Iterator<Item = &'static str> {
-        Self::ALL.iter().filter(move |(_, version, _)| *version == api_version).map(|(.., name)| *name)
+        Self::ALL.iter().filter(move |(kind, ..)| kind.is_read_as(api_version)).map(|(.., name)| *name)
     }
 
     /// Whether its objects live in a namespace.
@@ -115,6 +134,8 @@ pub enum Object {
     Issuer(Arc<Stored<IssuerSpec>>),
     ClusterIssuer(Arc<Stored<IssuerSpec>>),
     Certificate(Arc<Stored<Certificate>>),
+    IpAddressPool(Arc<Stored<AddressPoolSpec>>),
+    ReferenceGrant(Arc<Stored<ReferenceGrantSpec>>),
 }
 
 impl Object {
@@ -132,6 +153,8 @@ impl Object {
             Self::Issuer(object) => drop(objects.issuers.insert(key, Arc::clone(object))),
             Self::ClusterIssuer(object) => drop(objects.cluster_issuers.insert(key, Arc::clone(object))),
             Self::Certificate(object) => drop(objects.certificates.insert(key, Arc::clone(object))),
+            Self::IpAddressPool(object) => drop(objects.address_pools.insert(key, Arc::clone(object))),
+            Self::ReferenceGrant(object) => drop(objects.reference_grants.insert(key, Arc::clone(object))),
         }
     }
 }
@@ -151,6 +174,8 @@ pub(super) fn remove(identity: &Identity, objects: &mut Objects) {
         Kind::Issuer => drop(objects.issuers.remove(key)),
         Kind::ClusterIssuer => drop(objects.cluster_issuers.remove(key)),
         Kind::Certificate => drop(objects.certificates.remove(key)),
+        Kind::IpAddressPool => drop(objects.address_pools.remove(key)),
+        Kind::ReferenceGrant => drop(objects.reference_grants.remove(key)),
     }
 }
 

@@ -11,7 +11,7 @@ use super::object::{Identity, Kind, Object};
 use super::strict::{self, Misfit, UnknownKey};
 use super::validate;
 use crate::field;
-use crate::objects::{Age, Certificate, CertificateSpec, IssuerSpec, Meta, ObjectKey, Stored};
+use crate::objects::{AddressPoolSpec, Age, Certificate, CertificateSpec, IssuerSpec, Meta, ObjectKey, ReferenceGrantSpec, Stored};
 use crate::problem::{Origin, Reason};
 
 /// What a value turned out to be.
@@ -43,7 +43,7 @@ pub(super) enum Provenance<'a> {
 pub(super) fn read_object(value: &Value, provenance: &Provenance<'_>, found: &mut Findings) -> Verdict {
     let (Some(api_version), Some(kind_name)) = (text(value, "apiVersion", found), text(value, "kind", found)) else { return Verdict::Nameless };
     let kind = match Kind::named(kind_name) {
-        Some(kind) if api_version == kind.api_version() => kind,
+        Some(kind) if kind.is_read_as(api_version) => kind,
         Some(kind) if is_older_version(kind, api_version) => {
             let right = kind.api_version();
             found
@@ -140,6 +140,12 @@ impl Frame<'_> {
                 let Stored { reference, object, origin, age, meta } = Arc::unwrap_or_clone(spec);
                 let status = value.get("status").cloned().unwrap_or_default();
                 Object::Certificate(Arc::new(Stored { reference, object: Certificate { spec: object, status }, origin, age, meta }))
+            }
+            Kind::IpAddressPool => {
+                Object::IpAddressPool(self.read(spec, "spec", found, |spec: &mut AddressPoolSpec, found| validate::address_pool(spec, found))?)
+            }
+            Kind::ReferenceGrant => {
+                Object::ReferenceGrant(self.read(spec, "spec", found, |spec: &mut ReferenceGrantSpec, found| validate::reference_grant(spec, found))?)
             }
         })
     }

@@ -67,7 +67,7 @@ impl Tree {
         let mut problems: Vec<_> = self.files.values().flat_map(|file| file.problems.iter().cloned()).collect();
         problems.extend(self.contested.iter().flat_map(|identity| duplicates(identity, &self.claims[identity])));
         problems.sort_by(|a, b| a.origin.cmp(&b.origin));
-        Read { objects: self.objects.clone(), problems }
+        Read { objects: self.objects.clone(), problems, stale: false }
     }
 
     /// Exchanges claims and counts; returns the identities whose winner may have changed.

@@ -10,13 +10,17 @@ use crate::problem::Reason;
 
 mod cert_manager;
 mod endpoints;
+mod gateway_api;
 mod ingress;
+mod metallb;
 mod names;
 mod service;
 
 pub(super) use cert_manager::{certificate, issuer};
 pub(super) use endpoints::{endpoint_slice, endpoints};
+pub(super) use gateway_api::reference_grant;
 pub(super) use ingress::ingress;
+pub(super) use metallb::address_pool;
 pub(crate) use names::is_subdomain;
 use names::{is_label, is_port_name};
 pub(super) use service::service;

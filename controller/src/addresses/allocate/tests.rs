@@ -3,6 +3,7 @@
 
 mod properties;
 mod scenario;
+mod tenancy;
 
 use std::collections::BTreeMap;
 

@@ -9,7 +9,7 @@ use crate::problem::ObjectRef;
 
 use super::*;
 
-fn read_for(class: Option<&str>, annotations: &Value, mut spec: Value) -> Option<Reading> {
+fn read_for(class: &ServiceClass, annotations: &Value, mut spec: Value) -> Option<Reading> {
     spec.as_object_mut().unwrap().entry("type").or_insert_with(|| "LoadBalancer".into());
     let object: Service = serde_json::from_value(json!({"metadata": {"annotations": annotations}, "spec": spec})).unwrap();
     let reference = ObjectRef { kind: "Service".into(), namespace: Some("team".into()), name: "app".into() };
@@ -18,7 +18,7 @@ fn read_for(class: Option<&str>, annotations: &Value, mut spec: Value) -> Option
 }
 
 fn read(annotations: Value, spec: Value) -> Reading {
-    read_for(None, &annotations, spec).unwrap()
+    read_for(&ServiceClass::default(), &annotations, spec).unwrap()
 }
 
 /// The request in short: pool, addresses, key.
@@ -178,14 +178,40 @@ fn ports_are_a_set_of_protocol_and_number() {
 
 #[test]
 fn only_our_services_are_read() {
+    // The class of the configuration, whether it is the default one, the Service.
     let table = [
-        (None, json!({}), true),
-        (None, json!({"type": "ClusterIP"}), false),
-        (None, json!({"loadBalancerClass": "example.org/x"}), false),
-        (Some("example.org/x"), json!({"loadBalancerClass": "example.org/x"}), true),
-        (Some("example.org/x"), json!({}), false),
+        (None, true, json!({}), true),
+        (None, true, json!({"loadBalancerClass": ""}), true),
+        (None, true, json!({"type": "ClusterIP"}), false),
+        (None, true, json!({"loadBalancerClass": "example.org/x"}), false),
+        (Some("example.org/x"), true, json!({"loadBalancerClass": "example.org/x"}), true),
+        (Some("example.org/x"), true, json!({"loadBalancerClass": "example.org/y"}), false),
+        (Some("example.org/x"), true, json!({}), true),
+        (Some("example.org/x"), false, json!({}), false),
+        (Some("example.org/x"), false, json!({"loadBalancerClass": "example.org/x"}), true),
     ];
-    for (class, spec, expected) in table {
-        assert_eq!(read_for(class, &json!({}), spec.clone()).is_some(), expected, "{class:?} {spec}");
+    for (name, default, spec, expected) in table {
+        let class = ServiceClass { name: name.map(str::to_owned), default };
+        assert_eq!(read_for(&class, &json!({}), spec.clone()).is_some(), expected, "{class:?} {spec}");
     }
+}
+
+#[test]
+fn agreement_to_share_is_a_list_of_namespaces_and_a_broken_one_agrees_to_nothing() {
+    let with = |value: &str| read(json!({"vrata.io/allow-shared-ip-with": value}), json!({}));
+    let namespaces: Vec<_> = with(" b, c ,").claim.shares_with.into_iter().collect();
+    assert_eq!(namespaces, ["b", "c"]);
+    for value in ["*", "b,B", "a.b", "b/x"] {
+        let reading = with(value);
+        assert!(reading.claim.shares_with.is_empty() && reading.claim.request.is_none(), "{value}");
+    }
+    let expected = "metadata.annotations[vrata.io/allow-shared-ip]: NoEffect: this annotation has no effect here; those that have one are vrata.io/allow-shared-ip-with";
+    assert_eq!(errors(json!({"vrata.io/allow-shared-ip": "k"}), json!({})), [expected]);
+}
+
+#[test]
+fn the_traffic_policy_and_the_labels_are_read() {
+    let local = read(json!({}), json!({"externalTrafficPolicy": "Local", "selector": {"app": "x"}})).claim.traffic;
+    assert_eq!(local, TrafficPolicy::Local([("app".to_owned(), "x".to_owned())].into()));
+    assert_eq!(read(json!({}), json!({"externalTrafficPolicy": "Cluster", "selector": {"app": "x"}})).claim.traffic, TrafficPolicy::Cluster);
 }

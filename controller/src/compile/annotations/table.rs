@@ -32,7 +32,7 @@ pub(crate) static KEYS: &[Key] = &[
     key("auth-realm", Text, Supported, Ingress, "", "realm that the browser shows"),
     key("auth-request-redirect", Text, FailsClosed, Ingress, "", "authentication by subrequest"),
     key("auth-response-headers", Text, FailsClosed, Ingress, "", "authentication by subrequest"),
-    key("auth-secret", Text, Supported, Ingress, "", "Secret of the same namespace with the passwords; when it is missing or unusable the routes answer 503, also without auth-type, where ingress-nginx would let everybody pass: whoever names passwords wants them asked for"),
+    key("auth-secret", Text, Supported, Ingress, "", "Secret with the passwords, of the same namespace unless a ReferenceGrant of the other one allows it; when it is missing or unusable the routes answer 503, also without auth-type, where ingress-nginx would let everybody pass: whoever names passwords wants them asked for"),
     key("auth-secret-type", Text, Supported, Ingress, "auth-file", "`auth-file`: the key `auth` is an htpasswd file; `auth-map`: every key is a user, its value the hash"),
     key("auth-signin", Text, FailsClosed, Ingress, "", "authentication by subrequest"),
     key("auth-signin-redirect-param", Text, FailsClosed, Ingress, "", "authentication by subrequest"),

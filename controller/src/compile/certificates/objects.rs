@@ -16,7 +16,7 @@ use crate::compile::names::{host_name, wildcard_base};
 use crate::compile::secrets::{ISSUER_NAME, find, is_issued};
 use crate::compile::zones::zone_of;
 use crate::objects::{Certificate, ObjectKey, SecretTemplate, Stored};
-use crate::ownership::Claim;
+use crate::ownership::{Claim, Ownership};
 use crate::problem::Reason;
 
 /// Key, lifetime and renewal.
@@ -136,7 +136,9 @@ fn names(scene: Scene<'_, '_>, key: &ObjectKey, stored: &Stored<Certificate>, is
     for (text, field) in listed.chain(common) {
         let name = host_name(text).map_err(|error| fault(&field, Reason::InvalidField, format!("{text:?} {error}")))?;
         // Who may not claim the host may not have its key either.
-        scene.ownership.permit(&key.namespace, &name).map_err(|refusal| fault(&field, Reason::HostOwnedByAnother, refusal.to_string()))?;
+        let is_public = is_acme || zone_of(&scene.input.settings.zones, wildcard_base(&name).unwrap_or(&name)).is_some();
+        let permit = if is_public { Ownership::permit_key } else { Ownership::permit_private };
+        permit(scene.ownership, &key.namespace, &name).map_err(|refusal| fault(&field, Reason::HostOwnedByAnother, refusal.to_string()))?;
         if is_acme && scene.challenges(&name).is_empty() {
             let message = format!(
                 "{name:?} is a wildcard outside the zones that are served here, for which no challenge can be answered; name its hosts one by one"

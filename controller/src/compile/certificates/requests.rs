@@ -7,6 +7,7 @@ use acme::{ChallengeKind, Issuer, IssuerId, SecretName};
 use super::objects::Terms;
 use super::orders::{Orders, Wish};
 use super::{MOST_NAMES, Scene, ServeRequest};
+use crate::compile::Input;
 use crate::compile::annotations::values::boolean;
 use crate::compile::findings::{Findings, Subject, annotation};
 use crate::compile::ingresses::View;
@@ -14,6 +15,7 @@ use crate::compile::names::host_name;
 use crate::compile::parsed::Parser;
 use crate::compile::secrets::{find, is_issued, tls_pair};
 use crate::objects::ObjectKey;
+use crate::ownership::Ownership;
 use crate::problem::Reason;
 
 /// What the annotations ask for.
@@ -43,10 +45,14 @@ pub(super) fn read<'a>(
     if view.tls_hosts.is_empty() {
         return;
     }
+    let (permit, permit_key) = (Ownership::permit, Ownership::permit_key);
+    let is_shared =
+        |host: &str| permit(scene.ownership, view.namespace(), host).is_ok() && permit_key(scene.ownership, view.namespace(), host).is_err();
+    report_shared(view, is_shared, findings);
     let asked = asked(scene, view, findings);
     let common = common_name(scene, view, findings);
     for (index, (tls, hosts)) in view.spec.tls.iter().flatten().zip(&view.tls_hosts).enumerate() {
-        let hosts = hosts.iter().flatten().filter(|host| scene.ownership.permit(view.namespace(), host).is_ok()).cloned().collect::<Vec<_>>();
+        let hosts = hosts.iter().flatten().filter(|host| scene.ownership.permit_key(view.namespace(), host).is_ok()).cloned().collect::<Vec<_>>();
         let secret = tls.secret_name.as_ref().filter(|name| !name.is_empty());
         let secret = secret.map(|name| SecretName { namespace: view.key.namespace.clone(), name: name.clone() });
         let entry = Entry { view, index, is_open: tls.hosts.as_ref().is_none_or(Vec::is_empty), hosts, secret };
@@ -59,6 +65,24 @@ pub(super) fn read<'a>(
         // An entry that the wildcard serves needs no Secret, unless the tenant brought one.
         if is_ordered || matches!(asked, Asked::Nothing) || entry.is_brought(scene) {
             serve.extend(entry.serve());
+        }
+    }
+}
+
+/// Tells what cannot be read of what the annotations ask for, without asking whether it can be had, and which hosts are shared.
+pub(crate) fn judge(input: Input<'_>, view: &View<'_>, is_shared: impl Fn(&str) -> bool, findings: &mut Findings) {
+    if !view.tls_hosts.is_empty() {
+        report_shared(view, is_shared, findings);
+        named(&input.settings.default_issuer, view, findings);
+    }
+}
+
+/// Tells of hosts that the namespace shares by path: their certificate is the holder's.
+fn report_shared(view: &View<'_>, is_shared: impl Fn(&str) -> bool, findings: &mut Findings) {
+    for (entry, hosts) in view.tls_hosts.iter().enumerate() {
+        for (index, host) in hosts.iter().enumerate().filter_map(|(index, host)| Some((index, host.as_deref().filter(|host| is_shared(host))?))) {
+            let message = format!("{host:?} is shared by path and held by another namespace, whose certificate serves it; remove it here");
+            findings.hint(view.stored, format!("spec.tls[{entry}].hosts[{index}]"), Reason::NoEffect, message);
         }
     }
 }
@@ -185,7 +209,8 @@ fn common_name(scene: Scene<'_, '_>, view: &View<'_>, findings: &mut Findings) -
     None
 }
 
-fn asked(scene: Scene<'_, '_>, view: &View<'_>, findings: &mut Findings) -> Asked {
+/// What the annotations ask for, whether or not there is such an issuer.
+fn named(default_issuer: &str, view: &View<'_>, findings: &mut Findings) -> Asked {
     let annotations = view.stored.object.metadata.annotations.as_ref();
     let value = |key: &str| annotations.and_then(|all| all.get(key)).map(String::as_str).filter(|value| !value.is_empty());
     let mut invalid = |key: &str, message: String| {
@@ -208,17 +233,23 @@ fn asked(scene: Scene<'_, '_>, view: &View<'_>, findings: &mut Findings) -> Aske
             Some(other) => return invalid("cert-manager.io/issuer-kind", format!("{other:?} is neither Issuer nor ClusterIssuer")),
         },
         (None, None) => match value(TLS_ACME).map(boolean) {
-            Some(Some(true)) => (scene.input.settings.default_issuer.as_str(), true, TLS_ACME),
+            Some(Some(true)) => (default_issuer, true, TLS_ACME),
             Some(None) => return invalid(TLS_ACME, "is neither \"true\" nor \"false\"".to_owned()),
             Some(Some(false)) | None => return Asked::Nothing,
         },
     };
-    let id = IssuerId { namespace: (!cluster).then(|| view.key.namespace.clone()), name: name.to_owned() };
+    Asked::Of(IssuerId { namespace: (!cluster).then(|| view.key.namespace.clone()), name: name.to_owned() }, key)
+}
+
+fn asked(scene: Scene<'_, '_>, view: &View<'_>, findings: &mut Findings) -> Asked {
+    let (id, key) = match named(&scene.input.settings.default_issuer, view, findings) {
+        Asked::Of(id, key) => (id, key),
+        other => return other,
+    };
     if !scene.issuers.contains_key(&id) {
-        let exists = if cluster {
-            scene.input.objects.cluster_issuers.contains_key(&ObjectKey::new("", name))
-        } else {
-            scene.input.objects.issuers.contains_key(&ObjectKey::new(view.namespace(), name))
+        let exists = match &id.namespace {
+            None => scene.input.objects.cluster_issuers.contains_key(&ObjectKey::new("", &id.name)),
+            Some(namespace) => scene.input.objects.issuers.contains_key(&ObjectKey::new(namespace, &id.name)),
         };
         let why = if exists { "cannot be used, see its own problem" } else { "does not exist; create it or name another" };
         findings.error(view.stored, annotation(key), Reason::MissingReference, format!("the {id} {why}; no certificate is ordered"));

@@ -36,7 +36,10 @@ const GOOD_WATCH: Duration = Duration::from_secs(10);
 const ABSENT_RETRY: Duration = Duration::from_secs(60);
 
 /// After so many answers in a row that a kind is not served it is believed: an API server that is starting may not know yet.
-const BELIEVED_ABSENT: u32 = 3;
+const BELIEVED_ABSENT: u32 = 5;
+
+/// After so many failures of the server to go on from a version, a list is taken instead.
+const STUBBORN: u32 = 5;
 
 /// What happened to a kind.
 #[derive(Debug)]
@@ -73,7 +76,8 @@ struct Progress {
     failures: u32,
     /// How often in a row the kind was not served.
     missing: u32,
-    was_listed: bool,
+    /// Whether there is reason to believe that the kind is served.
+    expected: bool,
 }
 
 #[derive(Deserialize)]
@@ -95,7 +99,7 @@ struct PageMeta {
 impl Follower {
     /// Ready to run. `wake` ends a wait early.
     pub(super) fn new(client: Client, subject: Subject, changes: mpsc::Sender<(Subject, Change)>, wake: Arc<Notify>, meter: Meter) -> Self {
-        Self { client, subject, request: subject.request(), changes, wake, meter }
+        Self { client, subject, request: subject.request_in(None), changes, wake, meter }
     }
 
     /// Goes on until nobody wants to know any more.
@@ -129,13 +133,14 @@ impl Follower {
         self.tell(Change::Listed(items)).await;
         progress.version = Some(version);
         progress.missing = 0;
-        progress.was_listed = true;
+        progress.expected = true;
         Ok(())
     }
 
     async fn page(&self, params: &ListParams) -> Result<Page, Fault> {
         self.meter.list();
-        let request = self.request.list(params).map_err(|error| Fault::new(Class::BadData, error.to_string()))?;
+        let request = if self.subject.is_metadata_only() { self.request.list_metadata(params) } else { self.request.list(params) };
+        let request = request.map_err(|error| Fault::new(Class::BadData, error.to_string()))?;
         // `Client::request` would log an answer that it cannot read, with the secrets in it.
         let text = timely(self.client.request_text(request)).await?;
         let page = serde_json::from_str(&text).map_err(|error| Fault::new(Class::BadData, format!("the list cannot be read: {error}")))?;
@@ -145,7 +150,10 @@ impl Follower {
 
     async fn watch(&self, version: &str, progress: &mut Progress) -> Result<(), Fault> {
         self.meter.watch();
-        let request = self.request.watch(&WatchParams::default(), version).map_err(|error| Fault::new(Class::BadData, error.to_string()))?;
+        let params = WatchParams::default();
+        let request =
+            if self.subject.is_metadata_only() { self.request.watch_metadata(&params, version) } else { self.request.watch(&params, version) };
+        let request = request.map_err(|error| Fault::new(Class::BadData, error.to_string()))?;
         let begun = Instant::now();
         let mut events = pin!(timely(self.client.request_events::<Value>(request)).await?);
         self.meter.contact();
@@ -192,7 +200,7 @@ impl Follower {
     }
 
     async fn failed(&self, fault: Fault, progress: &mut Progress) {
-        if fault.class.wants_list() {
+        if fault.class.wants_list() || (fault.class == Class::ServerError && progress.failures >= STUBBORN) {
             progress.version = None;
         }
         if fault.class == Class::NotFound && self.subject.may_be_absent() {
@@ -209,18 +217,19 @@ impl Follower {
     async fn missing(&self, progress: &mut Progress) {
         self.meter.contact();
         progress.missing = progress.missing.saturating_add(1);
-        if progress.was_listed && progress.missing < BELIEVED_ABSENT {
-            return self.wait(delay(progress.missing, rand::random(), None)).await;
+        if progress.expected && progress.missing < BELIEVED_ABSENT {
+            self.wait(delay(progress.missing, rand::random(), None)).await;
+            return;
         }
-        progress.was_listed = false;
         self.tell(Change::Restored).await;
         self.tell(Change::Absent).await;
-        self.wait(ABSENT_RETRY).await;
+        progress.missing = 0;
+        progress.expected = self.wait(ABSENT_RETRY).await;
     }
 
-    async fn wait(&self, time: Duration) {
-        // Woken or not, the next attempt is due.
-        let _ = timeout(time, self.wake.notified()).await;
+    /// Waits for so long, or until it is woken; returns whether it was.
+    async fn wait(&self, time: Duration) -> bool {
+        timeout(time, self.wake.notified()).await.is_ok()
     }
 
     /// A worker that is gone ends the loop of `run`.

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use super::fault::Class;
 use super::subject::Subject;
@@ -13,6 +13,7 @@ pub(super) struct Metrics {
     contact: GaugeVec,
     errors: IntCounterVec,
     requests: IntCounterVec,
+    stale: IntGauge,
 }
 
 /// Those of one kind.
@@ -22,6 +23,7 @@ pub(super) struct Meter {
     errors: Vec<IntCounter>,
     lists: IntCounter,
     watches: IntCounter,
+    gets: IntCounter,
 }
 
 impl Metrics {
@@ -32,11 +34,18 @@ impl Metrics {
             contact: GaugeVec::new(Opts::new("vrata_source_last_contact_timestamp_seconds", contact), &["kind"])?,
             errors: IntCounterVec::new(Opts::new("vrata_source_errors_total", "Failures of lists and watches"), &["kind", "class"])?,
             requests: IntCounterVec::new(Opts::new("vrata_source_requests_total", "Requests to the API server for reading"), &["kind", "verb"])?,
+            stale: IntGauge::new("vrata_source_stale", "1 while what an earlier run read last is served, because the API server cannot be asked")?,
         };
+        registry.register(Box::new(metrics.stale.clone()))?;
         registry.register(Box::new(metrics.contact.clone()))?;
         registry.register(Box::new(metrics.errors.clone()))?;
         registry.register(Box::new(metrics.requests.clone()))?;
         Ok(metrics)
+    }
+
+    /// Whether what an earlier run read last is served.
+    pub(super) fn stale(&self, stale: bool) {
+        self.stale.set(i64::from(stale));
     }
 
     /// Those of one kind; all its series exist from then on.
@@ -47,6 +56,7 @@ impl Metrics {
             errors: Class::ALL.iter().map(|class| self.errors.with_label_values(&[kind, class.label()])).collect(),
             lists: self.requests.with_label_values(&[kind, "list"]),
             watches: self.requests.with_label_values(&[kind, "watch"]),
+            gets: self.requests.with_label_values(&[kind, "get"]),
         }
     }
 }
@@ -65,6 +75,11 @@ impl Meter {
     /// A page is asked for.
     pub(super) fn list(&self) {
         self.lists.inc();
+    }
+
+    /// One object is asked for.
+    pub(super) fn get(&self) {
+        self.gets.inc();
     }
 
     /// A watch is begun.

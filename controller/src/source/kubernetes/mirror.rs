@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
+use super::subject;
+use crate::cluster::FIELD_MANAGER;
 use crate::objects::{ObjectKey, Objects};
 use crate::problem::{Problem, Severity};
 use crate::source::Read;
@@ -44,8 +46,7 @@ struct Seen {
 
 impl Default for Mirror {
     fn default() -> Self {
-        let awaited = Kind::ALL.into_iter().map(|(kind, ..)| kind).collect();
-        Self { awaited, seen: BTreeMap::new(), objects: Objects::default() }
+        Self { awaited: subject::kinds().collect(), seen: BTreeMap::new(), objects: Objects::default() }
     }
 }
 
@@ -57,7 +58,7 @@ impl Mirror {
 
     /// These are all objects of the kind.
     pub(super) fn list(&mut self, kind: Kind, values: Vec<Value>) -> Effect {
-        let mut effect = if self.awaited.remove(&kind) { Effect::Content } else { Effect::None };
+        let mut effect = self.listed(kind);
         let keys: Vec<_> = values.iter().map(|value| key(kind, value)).collect();
         // An object without a name may be any of those that would otherwise be gone.
         if keys.iter().all(Option::is_some) {
@@ -66,6 +67,11 @@ impl Mirror {
             effect = gone.into_iter().map(|key| self.forget(kind, key)).fold(effect, Effect::max);
         }
         values.into_iter().map(|value| self.apply(kind, value)).fold(effect, Effect::max)
+    }
+
+    /// It is known which objects of the kind there are.
+    pub(super) fn listed(&mut self, kind: Kind) -> Effect {
+        if self.awaited.remove(&kind) { Effect::Content } else { Effect::None }
     }
 
     /// The kind is not served.
@@ -108,10 +114,16 @@ impl Mirror {
     pub(super) fn read(&self) -> Read {
         let mut problems: Vec<_> = self.seen.values().flat_map(BTreeMap::values).flat_map(|seen| seen.problems.iter().cloned()).collect();
         problems.sort();
-        Read { objects: self.objects.clone(), problems }
+        Read { objects: self.objects.clone(), problems, stale: false }
     }
 
-    fn forget(&mut self, kind: Kind, key: ObjectKey) -> Effect {
+    /// The objects.
+    pub(super) const fn objects(&self) -> &Objects {
+        &self.objects
+    }
+
+    /// An object is not to be held any more.
+    pub(super) fn forget(&mut self, kind: Kind, key: ObjectKey) -> Effect {
         if self.seen.get_mut(&kind).and_then(|seen| seen.remove(&key)).is_none() {
             return Effect::None;
         }
@@ -120,7 +132,8 @@ impl Mirror {
     }
 }
 
-fn key(kind: Kind, value: &Value) -> Option<ObjectKey> {
+/// Whose value it is.
+pub(super) fn key(kind: Kind, value: &Value) -> Option<ObjectKey> {
     let meta = value.get("metadata")?;
     let name = meta.get("name")?.as_str().filter(|name| !name.is_empty())?;
     let namespace = if kind.is_namespaced() { meta.get("namespace")?.as_str()? } else { "" };
@@ -133,13 +146,22 @@ fn strip(kind: Kind, value: &mut Value) -> (String, Option<i64>) {
     entries.insert("apiVersion".into(), kind.api_version().into());
     entries.insert("kind".into(), kind.name().into());
     let Some(meta) = entries.get_mut("metadata").and_then(Value::as_object_mut) else { return (String::new(), None) };
-    meta.remove("managedFields");
+    keep_own_status(meta);
     if let Some(annotations) = meta.get_mut("annotations").and_then(Value::as_object_mut) {
         // A copy of the object, of a Secret too.
         annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
     }
     let version = meta.remove("resourceVersion").and_then(|version| version.as_str().map(str::to_owned)).unwrap_or_default();
     (version, meta.remove("generation").and_then(|generation| generation.as_i64()))
+}
+
+/// Of who owns what only one thing is of interest: whether we own something in the status.
+fn keep_own_status(meta: &mut Map<String, Value>) {
+    let Some(Value::Array(entries)) = meta.remove("managedFields") else { return };
+    let is = |entry: &Value, key: &str, value: &str| entry.get(key).and_then(Value::as_str) == Some(value);
+    if entries.iter().any(|entry| is(entry, "manager", FIELD_MANAGER) && is(entry, "subresource", "status")) {
+        meta.insert("managedFields".into(), json!([{"manager": FIELD_MANAGER, "subresource": "status"}]));
+    }
 }
 
 fn problems(identity: &Identity, found: Findings, stays: bool) -> Vec<Problem> {

@@ -1,158 +1,239 @@
-//! Gathers what the followers tell, and publishes it: a burst of changes is one read.
+//! Gathers what the followers tell, has the contents of Secrets fetched, and publishes: a burst of changes is one read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::burst::Burst;
+use super::fetch::{Answer, Fetches};
 use super::follow::Change;
+use super::metrics::Metrics;
 use super::mirror::{Effect, Mirror};
 use super::outage::{Line, Outages};
 use super::subject::Subject;
+use super::vault::Vault;
+use crate::compile::{Settings, named_secrets};
+use crate::objects::ObjectKey;
 use crate::source::Read;
+use crate::source::object::Kind;
 
-/// Silence after which a burst is taken as over.
-const QUIET: Duration = Duration::from_millis(4);
+/// How long a read waits for the Secrets that it names.
+const HOLD: Duration = Duration::from_millis(300);
 
-/// Longest wait, however long the burst.
-const LONGEST: Duration = Duration::from_millis(50);
+/// The same over all, while ever more are named.
+const HOLD_OVERALL: Duration = Duration::from_secs(1);
 
-/// The same where there are only newer versions of the same content: whoever writes needs them, nothing else.
-const VERSIONS: Duration = Duration::from_secs(1);
+/// The same for the first read, before which nobody is served.
+const HOLD_FIRST: Duration = Duration::from_secs(10);
+
+/// How long the first lists may take before what an earlier run read last is served.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Publishes what is read.
 pub(super) struct Worker {
-    changes: mpsc::Receiver<(Subject, Change)>,
-    wakes: BTreeMap<Subject, Arc<Notify>>,
+    pub(super) changes: mpsc::Receiver<(Subject, Change)>,
+    pub(super) answers: mpsc::Receiver<Answer>,
+    pub(super) wakes: BTreeMap<Subject, Arc<Notify>>,
+    pub(super) settings: Settings,
+    pub(super) fetches: Fetches,
+    pub(super) vault: Vault,
+    pub(super) outlet: Outlet,
+    /// What an earlier run read last.
+    pub(super) last: Option<Read>,
+    pub(super) metrics: Metrics,
+    pub(super) seen: Seen,
+}
+
+/// What was told so far.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
     mirror: Mirror,
     outages: Outages,
+    absent: BTreeSet<Subject>,
     burst: Burst,
-    outlet: Outlet,
 }
 
 /// Where reads go.
-enum Outlet {
+pub(super) enum Outlet {
+    /// Whoever waits for the first.
     First(oneshot::Sender<watch::Receiver<Arc<Read>>>),
+    /// Those that have it.
     Next(watch::Sender<Arc<Read>>),
-    Closed,
-}
-
-/// Changes that wait to be published.
-#[derive(Debug, Default)]
-struct Burst {
-    content: Option<(Instant, Instant)>,
-    version: Option<Instant>,
-}
-
-impl Burst {
-    fn note(&mut self, effect: Effect, now: Instant) {
-        match effect {
-            Effect::None => {}
-            Effect::Version => drop(self.version.get_or_insert(now)),
-            Effect::Content => self.content = Some((self.content.map_or(now, |(first, _)| first), now)),
-        }
-    }
-
-    fn due(&self) -> Option<Instant> {
-        let content = self.content.map(|(first, last)| (last + QUIET).min(first + LONGEST));
-        let version = self.version.map(|first| first + VERSIONS);
-        content.into_iter().chain(version).min()
-    }
 }
 
 impl Worker {
-    pub(super) fn new(
-        changes: mpsc::Receiver<(Subject, Change)>,
-        wakes: BTreeMap<Subject, Arc<Notify>>,
-        first: oneshot::Sender<watch::Receiver<Arc<Read>>>,
-    ) -> Self {
-        Self { changes, wakes, mirror: Mirror::default(), outages: Outages::default(), burst: Burst::default(), outlet: Outlet::First(first) }
-    }
-
     /// Goes on until the followers end.
     pub(super) async fn run(mut self) {
+        let patience = Instant::now() + PATIENCE;
         loop {
-            let due = self.burst.due().filter(|_| self.mirror.is_complete());
+            let due = self.due();
+            let waits = self.last.is_some();
             tokio::select! {
                 change = self.changes.recv() => match change {
                     Some((subject, change)) => self.note(subject, change),
                     None => return,
                 },
-                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.publish(),
+                Some(answer) = self.answers.recv() => self.answered(answer),
+                () = sleep_until(due.unwrap_or(patience)), if due.is_some() => self.settle(),
+                () = sleep_until(patience), if waits => self.fall_back(),
             }
+        }
+    }
+
+    /// When there is something to publish, and the Secrets that it names are there or late.
+    fn due(&self) -> Option<Instant> {
+        let Seen { mirror, burst, .. } = &self.seen;
+        let (due, began) = burst.due().zip(burst.began()).filter(|_| mirror.is_complete())?;
+        let (hold, overall) = if self.is_first() { (HOLD_FIRST, HOLD_FIRST) } else { (HOLD, HOLD_OVERALL) };
+        Some(self.fetches.latest().map_or(due, |latest| due.max((latest + hold).min(began + overall))))
+    }
+
+    /// Whether no read of this run was published yet.
+    fn is_first(&self) -> bool {
+        match &self.outlet {
+            Outlet::First(_) => true,
+            Outlet::Next(reads) => reads.borrow().stale,
         }
     }
 
     fn note(&mut self, subject: Subject, change: Change) {
-        let Subject::Kind(kind) = subject;
-        let effect = match change {
-            Change::Listed(values) => self.mirror.list(kind, values),
-            Change::Applied(value) => self.mirror.apply(kind, value),
-            Change::Deleted(value) => self.mirror.delete(kind, &value),
-            Change::Absent => self.mirror.absent(kind),
-            Change::Failed(fault) => {
-                if let Some(Line::Begun(line)) = self.outages.failed(subject, &fault) {
+        let effect = match (subject, change) {
+            (_, Change::Failed(fault)) => {
+                if let Some(Line::Begun(line)) = self.seen.outages.failed(subject, &fault) {
                     tracing::warn!(class = fault.class.label(), "{line}; what was read last stays");
                 }
                 Effect::None
             }
-            Change::Restored => {
+            (_, Change::Restored) => {
                 self.restored(subject);
                 Effect::None
             }
+            (_, Change::Absent) => self.absent(subject),
+            (Subject::Definitions, change) => {
+                self.defined(&change);
+                Effect::None
+            }
+            (Subject::Kind(Kind::Secret), change) => self.secret(change),
+            (Subject::Kind(kind), change) => self.object(kind, change),
         };
-        self.burst.note(effect, Instant::now());
+        self.seen.burst.note(effect, Instant::now());
     }
 
-    fn restored(&mut self, subject: Subject) {
-        let was_out = self.outages.is_out(subject);
-        if self.outages.restored(subject) == Some(Line::Over) {
-            tracing::info!("every kind is watched again");
-        } else if was_out {
-            // An API server that answers one will answer the others, who may be waiting for long.
-            self.outages.kinds().filter_map(|subject| self.wakes.get(&subject)).for_each(|wake| wake.notify_one());
+    fn object(&mut self, kind: Kind, change: Change) -> Effect {
+        let mirror = &mut self.seen.mirror;
+        match change {
+            Change::Listed(values) => {
+                self.seen.absent.remove(&Subject::Kind(kind));
+                mirror.list(kind, values)
+            }
+            Change::Applied(value) => mirror.apply(kind, value),
+            Change::Deleted(value) => mirror.delete(kind, &value),
+            Change::Absent | Change::Failed(_) | Change::Restored => Effect::None,
         }
     }
 
-    fn publish(&mut self) {
-        self.burst = Burst::default();
-        let read = Arc::new(self.mirror.read());
-        self.outlet = match std::mem::replace(&mut self.outlet, Outlet::Closed) {
-            Outlet::First(first) => {
-                let (sender, reads) = watch::channel(read);
-                // Nobody waits for the first read any more when the program stops.
-                let _ = first.send(reads);
-                Outlet::Next(sender)
+    fn secret(&mut self, change: Change) -> Effect {
+        let wanted = |wanted: bool| if wanted { Effect::Content } else { Effect::None };
+        match change {
+            Change::Listed(values) => {
+                let first = self.seen.mirror.listed(Kind::Secret);
+                let (gone, changed) = self.vault.list(&values);
+                gone.iter().map(|key| self.forget(key)).fold(first.max(wanted(changed)), Effect::max)
             }
-            Outlet::Next(sender) => {
-                sender.send_replace(read);
-                Outlet::Next(sender)
-            }
-            Outlet::Closed => Outlet::Closed,
-        };
+            Change::Applied(value) => wanted(self.vault.apply(&value)),
+            Change::Deleted(value) => self.vault.delete(&value).map_or(Effect::None, |key| self.forget(&key)),
+            Change::Absent | Change::Failed(_) | Change::Restored => Effect::None,
+        }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
+    fn forget(&mut self, key: &ObjectKey) -> Effect {
+        self.fetches.forget(key);
+        self.seen.mirror.forget(Kind::Secret, key.clone())
+    }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_burst_is_over_when_it_is_quiet_and_versions_wait_for_longer() {
-        let start = Instant::now();
-        let after = |millis| start + Duration::from_millis(millis);
-        let mut burst = Burst::default();
-        burst.note(Effect::None, start);
-        assert_eq!(burst.due(), None);
-        burst.note(Effect::Version, start);
-        assert_eq!(burst.due(), Some(after(1000)));
-        burst.note(Effect::Content, after(10));
-        burst.note(Effect::Content, after(12));
-        assert_eq!(burst.due(), Some(after(16)));
-        (13..100).for_each(|millis| burst.note(Effect::Content, after(millis)));
-        assert_eq!(burst.due(), Some(after(60)));
+    fn answered(&mut self, answer: Answer) {
+        let Some((key, value)) = self.fetches.take(answer) else { return };
+        let version = value.as_ref().and_then(|value: &Value| value["metadata"]["resourceVersion"].as_str());
+        if !self.vault.answered(&key, version) {
+            return;
+        }
+        let effect = match value {
+            Some(value) => self.seen.mirror.apply(Kind::Secret, value),
+            None => self.seen.mirror.forget(Kind::Secret, key),
+        };
+        self.seen.burst.note(effect, Instant::now());
+    }
+
+    fn absent(&mut self, subject: Subject) -> Effect {
+        let Subject::Kind(kind) = subject else { return Effect::None };
+        if self.seen.absent.insert(subject) {
+            tracing::info!(kind = subject.name(), "the cluster does not have this kind");
+        }
+        self.seen.mirror.absent(kind)
+    }
+
+    /// Kinds that were absent and are defined now are looked for at once.
+    fn defined(&self, change: &Change) {
+        let values = match change {
+            Change::Listed(values) => values.as_slice(),
+            Change::Applied(value) => std::slice::from_ref(value),
+            _ => return,
+        };
+        let names: BTreeSet<_> = values.iter().filter_map(|value| value["metadata"]["name"].as_str()).collect();
+        let come = self.seen.absent.iter().filter(|subject| names.contains(subject.definition().as_str()));
+        come.filter_map(|subject| self.wakes.get(subject)).for_each(|wake| wake.notify_one());
+    }
+
+    fn restored(&mut self, subject: Subject) {
+        let outages = &mut self.seen.outages;
+        let was_out = outages.is_out(subject);
+        if outages.restored(subject) == Some(Line::Over) {
+            tracing::info!("every kind is watched again");
+        } else if was_out {
+            // An API server that answers one will answer the others, who may be waiting for long.
+            outages.kinds().filter_map(|subject| self.wakes.get(&subject)).for_each(|wake| wake.notify_one());
+        }
+    }
+
+    /// Has the Secrets that are named now fetched; publishes when none is missing, or the wait was long enough.
+    fn settle(&mut self) {
+        let steps = self.vault.name(named_secrets(self.seen.mirror.objects(), &self.settings));
+        for key in &steps.forget {
+            self.forget(key);
+        }
+        steps.ask.into_iter().for_each(|key| self.fetches.begin(key));
+        if self.due().is_none_or(|due| due <= Instant::now()) {
+            self.seen.burst = Burst::default();
+            self.last = None;
+            self.metrics.stale(false);
+            self.publish(self.seen.mirror.read());
+        }
+    }
+
+    /// What an earlier run read last serves until this one has read everything.
+    fn fall_back(&mut self) {
+        if let Some(last) = self.last.take() {
+            tracing::warn!("the cluster has not told everything in time; what was read last by an earlier run is served until it has");
+            self.metrics.stale(true);
+            self.publish(last);
+        }
+    }
+
+    fn publish(&mut self, read: Read) {
+        let read = Arc::new(read);
+        match &self.outlet {
+            Outlet::Next(sender) => drop(sender.send_replace(read)),
+            Outlet::First(_) => {
+                let (sender, reads) = watch::channel(read);
+                if let Outlet::First(first) = std::mem::replace(&mut self.outlet, Outlet::Next(sender)) {
+                    // Nobody waits for it any more when the program stops.
+                    let _ = first.send(reads);
+                }
+            }
+        }
     }
 }

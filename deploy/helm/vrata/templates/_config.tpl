@@ -77,6 +77,7 @@
       "source" (dict "kubernetes" (dict "namespace" .Release.Namespace "peersService" (printf "%s-peers" $name)))
       "state" "/var/lib/vrata"
       "gateway" $gateway
+      "addresses" (dict "traffic" (ternary "forwarder" "kubeProxy" $controller.hostNetwork))
       "admin" (dict "listen" (include "vrata.socketAddress" (list (include "vrata.adminAddress" .) $ports.admin))) -}}
 {{- if include "vrata.servesDns" . -}}
 {{- $_ := set $config "dns" (dict "listen" (include "vrata.listen" (list . $ports.dns) | fromYamlArray)) -}}

@@ -102,17 +102,17 @@ proptest! {
     #[test]
     fn the_order_of_the_claims_is_irrelevant(before in any_claims(), claims in any_claims(), seed in any::<u64>()) {
         let pools = ranges();
-        let held = allocate(&pools, &Allocations::default(), &list(&before)).allocations;
+        let held = allocate(&pools, &Quota::default(), &Allocations::default(), &list(&before)).allocations;
         let mut shuffled = list(&claims);
         shuffled.sort_by_key(|claim| claim.service.to_string().bytes().fold(seed, |sum, byte| sum.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(byte)));
-        prop_assert_eq!(allocate(&pools, &held, &shuffled), allocate(&pools, &held, &list(&claims)));
+        prop_assert_eq!(allocate(&pools, &Quota::default(), &held, &shuffled), allocate(&pools, &Quota::default(), &held, &list(&claims)));
     }
 
     #[test]
     fn nothing_is_held_twice_and_everything_is_as_asked(before in any_claims(), claims in any_claims()) {
         let pools = ranges();
-        let held = allocate(&pools, &Allocations::default(), &list(&before)).allocations;
-        let outcome = allocate(&pools, &held, &list(&claims));
+        let held = allocate(&pools, &Quota::default(), &Allocations::default(), &list(&before)).allocations;
+        let outcome = allocate(&pools, &Quota::default(), &held, &list(&claims));
         assert_held_once(&outcome.allocations)?;
         assert_as_asked(&pools, &claims, &outcome)?;
         for (service, claim) in &claims {
@@ -124,19 +124,19 @@ proptest! {
     #[test]
     fn a_second_pass_changes_nothing(before in any_claims(), claims in any_claims()) {
         let pools = ranges();
-        let held = allocate(&pools, &Allocations::default(), &list(&before)).allocations;
-        let once = allocate(&pools, &held, &list(&claims));
-        prop_assert_eq!(allocate(&pools, &once.allocations, &list(&claims)), once);
+        let held = allocate(&pools, &Quota::default(), &Allocations::default(), &list(&before)).allocations;
+        let once = allocate(&pools, &Quota::default(), &held, &list(&claims));
+        prop_assert_eq!(allocate(&pools, &Quota::default(), &once.allocations, &list(&claims)), once);
     }
 
     #[test]
     fn an_allocation_never_moves_when_others_come_or_go(before in any_claims(), others in any_claims()) {
         let pools = ranges();
-        let held = allocate(&pools, &Allocations::default(), &list(&before)).allocations;
+        let held = allocate(&pools, &Quota::default(), &Allocations::default(), &list(&before)).allocations;
         let mut claims = others;
         let stays: BTreeSet<_> = before.keys().step_by(2).cloned().collect();
         claims.extend(before.into_iter().filter(|(service, _)| stays.contains(service)));
-        let after = allocate(&pools, &held, &list(&claims)).allocations;
+        let after = allocate(&pools, &Quota::default(), &held, &list(&claims)).allocations;
         for service in held.services.keys().filter(|service| stays.contains(*service)) {
             let kept = after.services.get(service).map(|held| held.addresses.clone()).unwrap_or_default();
             for address in &held.services[service].addresses {
@@ -148,10 +148,10 @@ proptest! {
     #[test]
     fn removing_one_changes_only_that_one_and_those_that_lack_something(claims in any_claims(), gone in select(&NAMES[..])) {
         let pools = ranges();
-        let before = allocate(&pools, &Allocations::default(), &list(&claims));
+        let before = allocate(&pools, &Quota::default(), &Allocations::default(), &list(&claims));
         let mut fewer = claims.clone();
         fewer.remove(&key(gone));
-        let after = allocate(&pools, &before.allocations, &list(&fewer));
+        let after = allocate(&pools, &Quota::default(), &before.allocations, &list(&fewer));
         for (service, held) in before.allocations.services.iter().filter(|(service, _)| **service != key(gone)) {
             let now = &after.allocations.services[service];
             let incomplete = held.addresses.len() == 1 && matches!(claims[service].families, Families::PreferDual(_) | Families::RequireDual(_));
@@ -161,7 +161,7 @@ proptest! {
 
     #[test]
     fn the_persisted_form_is_read_back(claims in any_claims()) {
-        let held = allocate(&ranges(), &Allocations::default(), &list(&claims)).allocations;
+        let held = allocate(&ranges(), &Quota::default(), &Allocations::default(), &list(&claims)).allocations;
         let text = serde_json::to_string(&held).unwrap();
         prop_assert_eq!(serde_json::from_str::<Allocations>(&text).unwrap(), held);
     }

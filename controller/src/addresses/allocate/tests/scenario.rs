@@ -1,23 +1,24 @@
 //! A small world to allocate in: pools, claims, and what is held from one step to the next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::addresses::{Asked, Port, Protocol, Request};
+use crate::addresses::{Asked, Port, Protocol, Request, TrafficPolicy};
 use crate::config::Pool;
 use crate::objects::Age;
 
 use super::*;
 
 pub(super) struct World {
-    pools: PoolRanges,
+    pub(super) pools: PoolRanges,
+    pub(super) quota: Quota,
     claims: BTreeMap<ObjectKey, Claim>,
     pub(super) held: Allocations,
 }
 
 impl World {
     pub(super) fn new(pools: &[Pool]) -> Self {
-        Self { pools: PoolRanges::parse(pools).unwrap(), claims: BTreeMap::new(), held: Allocations::default() }
+        Self { pools: PoolRanges::parse(pools).unwrap(), quota: Quota::default(), claims: BTreeMap::new(), held: Allocations::default() }
     }
 
     pub(super) fn set_pools(&mut self, pools: &[Pool]) {
@@ -38,7 +39,7 @@ impl World {
 
     pub(super) fn outcome(&self) -> Outcome {
         let claims: Vec<_> = self.claims.values().cloned().collect();
-        allocate(&self.pools, &self.held, &claims)
+        allocate(&self.pools, &self.quota, &self.held, &claims)
     }
 
     /// Allocates, keeps the result, and says it line by line. A second pass has to agree.
@@ -67,11 +68,22 @@ pub(super) struct Asks {
     pub(super) born: i64,
     pub(super) families: Families,
     pub(super) ports: Vec<u16>,
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) traffic: TrafficPolicy,
+    pub(super) shares_with: BTreeSet<String>,
     pub(super) request: Option<Request>,
 }
 
 pub(super) fn asks() -> Asks {
-    Asks { born: 100, families: Families::Any, ports: vec![80], request: Some(Request::default()) }
+    Asks {
+        born: 100,
+        families: Families::Any,
+        ports: vec![80],
+        labels: BTreeMap::new(),
+        traffic: TrafficPolicy::Cluster,
+        shares_with: BTreeSet::new(),
+        request: Some(Request::default()),
+    }
 }
 
 impl Asks {
@@ -106,6 +118,22 @@ impl Asks {
         self
     }
 
+    pub(super) fn labelled(mut self, key: &str, value: &str) -> Self {
+        self.labels.insert(key.into(), value.into());
+        self
+    }
+
+    /// `externalTrafficPolicy: Local` with this selector.
+    pub(super) fn local(mut self, app: &str) -> Self {
+        self.traffic = TrafficPolicy::Local(BTreeMap::from([("app".into(), app.into())]));
+        self
+    }
+
+    pub(super) fn shares_with(mut self, namespace: &str) -> Self {
+        self.shares_with.insert(namespace.into());
+        self
+    }
+
     pub(super) fn unreadable(mut self) -> Self {
         self.request = None;
         self
@@ -120,6 +148,9 @@ impl Asks {
             age: Age { created: Some(created), origin: None, name: name.into() },
             families: self.families,
             ports: self.ports.into_iter().map(|port| Port { protocol: Protocol::Tcp, port }).collect(),
+            labels: self.labels,
+            traffic: self.traffic,
+            shares_with: self.shares_with,
             request: self.request,
         }
     }

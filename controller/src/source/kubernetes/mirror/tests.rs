@@ -20,7 +20,7 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 #[test]
 fn it_is_complete_once_every_kind_was_listed_or_is_not_served() {
     let mut mirror = Mirror::default();
-    for (kind, ..) in Kind::ALL {
+    for kind in subject::kinds() {
         assert!(!mirror.is_complete());
         let effect = if kind == Kind::Certificate { mirror.absent(kind) } else { mirror.list(kind, vec![]) };
         assert_eq!(effect, Effect::Content);
@@ -67,6 +67,24 @@ fn versions_are_kept_beside_the_content() {
     let metadata = &service.object.metadata;
     assert_eq!((&metadata.managed_fields, &metadata.resource_version, metadata.annotations.as_ref().unwrap().len()), (&None, &None, 1));
     assert_eq!(read.problems, []);
+}
+
+#[test]
+fn of_who_owns_what_only_our_own_status_stays() {
+    let entry = |manager: &str, subresource: &str| json!({"manager": manager, "subresource": subresource, "operation": "Apply", "fieldsV1": {"f:status": {}}});
+    let ours = json!([{"manager": "vrata", "subresource": "status"}]);
+    let table = [
+        (json!([entry("x", "status"), entry("vrata", "status")]), Some(ours)),
+        (json!([entry("x", "status"), entry("vrata", "")]), None),
+        (json!([]), None),
+    ];
+    for (fields, expected) in table {
+        let mut mirror = Mirror::default();
+        let service = json!({"metadata": {"name": "s", "namespace": "ns", "managedFields": fields}, "spec": {"ports": [{"port": 80}]}});
+        mirror.apply(Kind::Service, service);
+        let kept = mirror.read().objects.services[&ObjectKey::new("ns", "s")].object.metadata.managed_fields.clone();
+        assert_eq!(kept.map(|kept| serde_json::to_value(kept).unwrap()), expected);
+    }
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! Addresses on their way into the status of Services, and back.
 
-use super::*;
+use jiff::SignedDuration;
+use serde_json::json;
+
+use super::world::{World, balancer, line};
+use crate::cluster::{Memory, Pass};
 use crate::objects::ObjectKey;
 
 const FREE: &[&str] = &["198.51.100.0", "198.51.100.1", "198.51.100.2", "198.51.100.3"];

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::*;
+use crate::cluster::{Memory, Outcome, Pass, Plan, Settings, Write, plan};
 use crate::compile::{self, Facts, compile};
 use crate::config::{Config, Pool, Zone};
 use crate::problem::Problem;
@@ -23,6 +24,7 @@ pub(super) struct World {
     pub(super) memory: Memory,
     pub(super) now: Timestamp,
     pub(super) told: Vec<Problem>,
+    pub(super) orders_known: bool,
 }
 
 impl World {
@@ -39,6 +41,7 @@ impl World {
             memory: Memory::default(),
             now: Timestamp::from_second(NOW).unwrap(),
             told: Vec::new(),
+            orders_known: true,
         };
         world.apply(&json!({"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": "nginx"}, "spec": {"controller": "k8s.io/ingress-nginx"}}));
         world
@@ -79,10 +82,7 @@ impl World {
     }
 
     pub(super) fn pass(&self) -> Pass {
-        let directory = tempfile::tempdir().unwrap();
-        let documents: String = self.objects.values().map(|object| format!("{object}\n---\n")).collect();
-        std::fs::write(directory.path().join("in.yaml"), documents).unwrap();
-        let mut read = crate::source::read(&[directory.path().to_owned()]).unwrap();
+        let mut read = crate::source::kubernetes::mirrored(self.objects.values().cloned());
         read.problems.clear();
         let mut settings = compile::Settings::from_config(&self.config, &BTreeMap::new()).unwrap();
         settings.serves_held_only = true;
@@ -93,7 +93,13 @@ impl World {
         problems.retain(|problem| problem.reason != crate::problem::Reason::NoEndpoints);
         problems.extend_from_slice(&self.told);
         let view = View { report: compiled.report, problems, ..View::default() };
-        Pass { read: Arc::new(read), view: Arc::new(view), allocations: compiled.allocations, public: compiled.public }
+        Pass {
+            read: Arc::new(read),
+            view: Arc::new(view),
+            allocations: compiled.allocations,
+            public: compiled.public,
+            orders_known: self.orders_known,
+        }
     }
 
     /// What is planned now.
@@ -156,7 +162,7 @@ pub(super) fn line(write: &Write) -> String {
     match write {
         Write::Status(write) => {
             let entries = write.status.pointer("/loadBalancer/ingress").and_then(Value::as_array);
-            let texts = entries.into_iter().flatten().map(|entry| entry["ip"].as_str().or(entry["hostname"].as_str()).unwrap().to_owned());
+            let texts = entries.into_iter().flatten().map(|entry| entry["ip"].as_str().or_else(|| entry["hostname"].as_str()).unwrap().to_owned());
             let told = write.status.pointer("/conditions/0").map(|ready| format!("Ready={} {}", ready["status"], ready["reason"]).replace('"', ""));
             let says = texts.chain(told).collect::<Vec<_>>().join(",");
             format!("{} {} = {says}", write.target.kind.name(), write.target.key)

@@ -1,6 +1,10 @@
 //! What is told, and how often.
 
-use super::*;
+use jiff::SignedDuration;
+use serde_json::json;
+
+use super::world::{World, backend, balancer, ingress};
+use crate::cluster::{Memory, Plan, Write};
 use crate::problem::{ObjectRef, Problem, Reason, Severity};
 
 fn problem(name: &str, severity: Severity, message: &str) -> Problem {

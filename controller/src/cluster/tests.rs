@@ -1,0 +1,8 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod addresses;
+mod api_server;
+mod events;
+mod statuses;
+mod world;
+mod writer;

@@ -1,0 +1,148 @@
+//! What was read last, as a file: a `List` of the objects, as an API server would give them. Pure.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::mirror::Mirror;
+use crate::objects::{self, Objects, Stored};
+use crate::source::Read;
+use crate::source::object::Kind;
+
+/// The file in the state directory.
+pub(super) const FILE: &str = "cluster/last.json";
+
+/// The content of the file. It holds the content of Secrets.
+pub(super) fn write(objects: &Objects) -> Vec<u8> {
+    let mut items = Vec::new();
+    for (kind, ..) in Kind::ALL {
+        match kind {
+            Kind::Ingress => whole(kind, &objects.ingresses, &mut items),
+            Kind::IngressClass => whole(kind, &objects.ingress_classes, &mut items),
+            Kind::Service => whole(kind, &objects.services, &mut items),
+            Kind::EndpointSlice => whole(kind, &objects.endpoint_slices, &mut items),
+            Kind::Endpoints => whole(kind, &objects.endpoints, &mut items),
+            Kind::Secret => whole(kind, &objects.secrets, &mut items),
+            Kind::ConfigMap => whole(kind, &objects.config_maps, &mut items),
+            Kind::Namespace => whole(kind, &objects.namespaces, &mut items),
+            Kind::Issuer => specs(kind, &objects.issuers, &mut items),
+            Kind::ClusterIssuer => specs(kind, &objects.cluster_issuers, &mut items),
+            Kind::Certificate => whole(kind, &objects.certificates, &mut items),
+            Kind::IpAddressPool => specs(kind, &objects.address_pools, &mut items),
+            Kind::ReferenceGrant => specs(kind, &objects.reference_grants, &mut items),
+        }
+    }
+    json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string().into_bytes()
+}
+
+/// What the file holds; what of it cannot be read is left out.
+///
+/// # Errors
+/// When it is no `List`.
+pub(super) fn read(content: &[u8]) -> Result<Read, serde_json::Error> {
+    #[derive(serde::Deserialize)]
+    struct List {
+        items: Vec<Value>,
+    }
+    let mut mirror = Mirror::default();
+    for item in serde_json::from_slice::<List>(content)?.items {
+        if let Some(kind) = item["kind"].as_str().and_then(Kind::named) {
+            mirror.apply(kind, item);
+        }
+    }
+    Ok(Read { stale: true, ..mirror.read() })
+}
+
+fn whole<T: Serialize>(kind: Kind, objects: &objects::Kind<T>, items: &mut Vec<Value>) {
+    items.extend(objects.values().filter_map(|stored| Some(complete(kind, stored, serde_json::to_value(&stored.object).ok()?))));
+}
+
+/// Of these only the spec is kept.
+fn specs<T: Serialize>(kind: Kind, objects: &objects::Kind<T>, items: &mut Vec<Value>) {
+    items.extend(objects.values().filter_map(|stored| {
+        let spec = serde_json::to_value(&stored.object).ok()?;
+        Some(complete(kind, stored, json!({"spec": spec})))
+    }));
+}
+
+fn complete<T>(kind: Kind, stored: &Stored<T>, mut value: Value) -> Value {
+    let meta = &stored.meta;
+    value["apiVersion"] = kind.api_version().into();
+    value["kind"] = kind.name().into();
+    value["metadata"]["name"] = stored.reference.name.as_str().into();
+    value["metadata"]["uid"] = meta.uid.as_str().into();
+    value["metadata"]["resourceVersion"] = meta.resource_version.as_str().into();
+    value["metadata"]["labels"] = json!(meta.labels);
+    if let Some(namespace) = &stored.reference.namespace {
+        value["metadata"]["namespace"] = namespace.as_str().into();
+    }
+    if let Some(generation) = meta.generation {
+        value["metadata"]["generation"] = generation.into();
+    }
+    if let Some(created) = stored.age.created.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok()) {
+        value["metadata"]["creationTimestamp"] = created.to_string().into();
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+
+    fn spec(kind: Kind) -> Value {
+        match kind {
+            Kind::Ingress => {
+                json!({"spec": {"rules": [{"host": "a.example"}], "defaultBackend": {"service": {"name": "s", "port": {"number": 80}}}}})
+            }
+            Kind::IngressClass => json!({"spec": {"controller": "x/y"}}),
+            Kind::Service => json!({"spec": {"ports": [{"port": 80}]}, "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}}),
+            Kind::EndpointSlice => json!({"addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"]}], "ports": [{"port": 80}]}),
+            Kind::Endpoints => json!({"subsets": [{"addresses": [{"ip": "10.0.0.1"}], "ports": [{"port": 80}]}]}),
+            Kind::Secret => json!({"data": {"a": "YQ=="}, "type": "Opaque"}),
+            Kind::ConfigMap => json!({"data": {"a": "b"}}),
+            Kind::Namespace => json!({}),
+            Kind::Issuer => json!({"spec": {"acme": {"server": "https://ca.example/", "privateKeySecretRef": {"name": "k"}}}}),
+            Kind::ClusterIssuer => json!({"spec": {"selfSigned": {}}}),
+            Kind::IpAddressPool => json!({"spec": {"addresses": ["192.0.2.0/24"], "avoidBuggyIPs": true, "serviceAllocation": {"priority": 1}}}),
+            Kind::ReferenceGrant => json!({"spec": {"from": [{"group": "", "kind": "Service", "namespace": "a"}], "to": [{"kind": "Secret"}]}}),
+            Kind::Certificate => json!({"spec": {"secretName": "s", "issuerRef": {"name": "i"}, "dnsNames": ["a.example"]}}),
+        }
+    }
+
+    /// An object of every kind, as an API server gives it.
+    fn everything() -> Mirror {
+        let mut mirror = Mirror::default();
+        for (kind, ..) in Kind::ALL {
+            let mut value = spec(kind);
+            value["metadata"] = json!({
+                "name": "x", "uid": "u", "resourceVersion": "9", "generation": 2, "labels": {"kubernetes.io/service-name": "s"}, "creationTimestamp": "2026-01-01T00:00:00Z",
+            });
+            if kind.is_namespaced() {
+                value["metadata"]["namespace"] = "ns".into();
+            }
+            mirror.list(kind, vec![value]);
+        }
+        mirror
+    }
+
+    #[test]
+    fn every_kind_comes_back_as_it_was() {
+        let before = everything().read();
+        assert_eq!(before.problems, []);
+        let after = read(&write(&before.objects)).unwrap();
+        assert_eq!(after, Read { stale: true, ..before.clone() });
+        let versions =
+            |read: &Read| read.objects.issuers.values().map(|stored| (stored.meta.resource_version.clone(), stored.age.clone())).collect::<Vec<_>>();
+        assert_eq!(versions(&after), versions(&before));
+        assert_eq!(write(&after.objects), write(&before.objects));
+        let items = serde_json::from_slice::<Value>(&write(&before.objects)).unwrap()["items"].as_array().unwrap().len();
+        assert_eq!(items, Kind::ALL.len());
+    }
+
+    #[test]
+    fn a_torn_file_is_an_error_and_an_unknown_object_is_left_out() {
+        let whole = write(&everything().read().objects);
+        assert!(read(&whole[..whole.len() / 2]).is_err());
+        assert_eq!(read(br#"{"items": [{"kind": "Unheard"}, 5, {"kind": "Service"}]}"#).unwrap().objects, Objects::default());
+    }
+}
