@@ -16,6 +16,8 @@ fn what_is_served_goes_on_without_the_api_server() -> Result<()> {
         let served = async || client.get(&host, "/").await;
         eventually("it is served", served, |answer| answer.status == 200).await?;
         let replica = vrata.ready(lab, 1).await?.remove(0);
+        let last = async || lab.file("state", "cluster/last.json");
+        eventually("it is kept on disk", last, |last| last.contains(&host) && last.contains("wildcard-")).await?;
 
         lab.signal_api_server(Signal::SIGSTOP)?;
         assert_eq!(served().await?.status, 200);

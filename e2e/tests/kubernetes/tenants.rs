@@ -39,7 +39,7 @@ fn remembers(process: i32, needle: &str) -> Result<bool> {
         let mut bytes = Vec::new();
         // Parts of the address space cannot be read, such as the kernel's own.
         let _ = memory.by_ref().take(to - from).read_to_end(&mut bytes);
-        if bytes.windows(needle.len()).any(|window| window == needle.as_bytes()) {
+        if String::from_utf8_lossy(&bytes).contains(needle) {
             return Ok(true);
         }
     }
