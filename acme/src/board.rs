@@ -58,6 +58,11 @@ impl Board {
         self.held.send_modify(|held| drop(Arc::make_mut(held).certificates.insert(secret, Arc::new(certificate))));
     }
 
+    /// Shows a certificate no more.
+    pub(crate) fn release(&self, secret: &SecretName) {
+        self.held.send_if_modified(|held| held.certificates.contains_key(secret) && Arc::make_mut(held).certificates.remove(secret).is_some());
+    }
+
     /// Shows where each wanted certificate stands.
     pub(crate) fn say(&self, states: BTreeMap<SecretName, CertificateState>) {
         self.held.send_if_modified(|held| {

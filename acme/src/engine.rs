@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::account::Accounts;
@@ -50,6 +50,7 @@ impl Options {
 pub struct Engine {
     task: tokio::task::JoinHandle<()>,
     metrics: Metrics,
+    lost: mpsc::UnboundedSender<SecretName>,
 }
 
 impl Engine {
@@ -78,8 +79,15 @@ impl Engine {
         let ledger = Ledger { records: loaded.records, orders: loaded.orders, ..Ledger::default() };
         let accounts = Accounts::new(store.clone());
         let (transports, jobs, started) = (BTreeMap::new(), JoinSet::new(), BTreeMap::new());
-        let desk = Desk { store, board, ledger, accounts, options, metrics: metrics.clone(), transports, jobs, started };
-        Ok((Self { task: tokio::spawn(desk.run(wanted)), metrics }, held))
+        let (lost, losses) = mpsc::unbounded_channel();
+        let desk = Desk { store, board, ledger, accounts, options, metrics: metrics.clone(), transports, jobs, started, losses };
+        Ok((Self { task: tokio::spawn(desk.run(wanted)), metrics, lost }, held))
+    }
+
+    /// A certificate is gone from where it was kept, so it is obtained again: whoever removed it wanted that.
+    pub fn lost(&self, secret: SecretName) {
+        // An engine that has ended holds nothing.
+        let _ = self.lost.send(secret);
     }
 
     /// Stops the engine. A file that is being written is still finished; the store is free once that is done.
@@ -115,6 +123,8 @@ struct Desk {
     jobs: JoinSet<Done>,
     /// What each job is for (its Secret, and what was wanted), should it die.
     started: BTreeMap<tokio::task::Id, (SecretName, String)>,
+    /// Certificates that somebody has removed.
+    losses: mpsc::UnboundedReceiver<SecretName>,
 }
 
 impl Desk {
@@ -126,6 +136,7 @@ impl Desk {
             tokio::select! {
                 changed = wanted.changed(), if open => open = changed.is_ok(),
                 Some(done) = self.jobs.join_next_with_id() => self.settle(done).await,
+                Some(secret) = self.losses.recv() => self.board.release(&secret),
                 () = tokio::time::sleep(pause) => {}
             }
         }

@@ -19,7 +19,7 @@ use crate::objects::ObjectKey;
 use crate::problem::{ObjectRef, Problem, Severity};
 
 /// Reason of the Event about addresses that a Service loses.
-pub(super) const WITHDRAWN: &str = "AddressWithdrawn";
+const WITHDRAWN: &str = "AddressWithdrawn";
 /// API servers keep Events this long (`--event-ttl`): a new leader tells successes only of objects that are younger.
 const KEPT_SECONDS: i64 = 3600;
 /// Longest note that API servers take, in bytes.
@@ -38,26 +38,26 @@ struct Message<'a> {
     note: String,
     /// Whether it is told again while it holds.
     repeats: bool,
+    /// Whether it is told only if it lasts for a moment.
+    settles: bool,
     /// Whether it is no news if it was so before this process led.
     success: bool,
 }
 
-/// The Events to write now, and when there will be more.
-pub(super) fn due(pass: &Pass, withdrawn: &[(ObjectRef, Vec<IpAddr>)], memory: &mut Memory, now: Timestamp) -> (Vec<EventWrite>, Option<Timestamp>) {
-    let lost = withdrawn.iter().map(|(object, addresses)| withdrawal(object, addresses));
-    let problems = pass.view.problems.iter().filter_map(problem);
-    let messages: Vec<Message<'_>> = lost.chain(problems).chain(addresses(pass)).chain(names(pass)).collect();
-    let certificates = certificates(pass);
-    let issued = certificates.iter().map(|(object, note)| success(object, "CertificateIssued", "Issue", note.clone()));
+/// The Events about addresses that Services lose now. They go before the status is changed, for afterwards it no longer shows.
+pub(super) fn withdrawals(pass: &Pass, withdrawn: &[(ObjectRef, Vec<IpAddr>)], memory: &mut Memory, now: Timestamp) -> Vec<EventWrite> {
+    let mut round = Round::new(now);
+    round.look(pass, withdrawn.iter().map(|(object, addresses)| withdrawal(object, addresses)), memory);
+    round.events
+}
 
-    let mut round = Round { now, holding: HashSet::new(), objects: HashMap::new(), events: Vec::new(), due: None };
-    for message in messages.into_iter().chain(issued) {
-        if let Some(subject) = subject::find(&pass.read.objects, message.object) {
-            round.consider(subject, message, memory);
-        }
-    }
-    memory.told.keep(&round.holding, now);
-    memory.told.begun = true;
+/// The Events to write now, and when there will be more.
+pub(super) fn due(pass: &Pass, memory: &mut Memory, now: Timestamp) -> (Vec<EventWrite>, Option<Timestamp>) {
+    let mut round = Round::new(now);
+    round.look(pass, pass.view.problems.iter().filter_map(problem).chain(addresses(pass)).chain(names(pass)), memory);
+    let certificates = certificates(pass);
+    round.look(pass, certificates.iter().map(|(object, note)| success(object, "CertificateIssued", "Issue", note.clone())), memory);
+    memory.told.looked(&round.holding, now);
     (round.events, round.due)
 }
 
@@ -72,6 +72,18 @@ struct Round {
 }
 
 impl Round {
+    fn new(now: Timestamp) -> Self {
+        Self { now, holding: HashSet::new(), objects: HashMap::new(), events: Vec::new(), due: None }
+    }
+
+    fn look<'a>(&mut self, pass: &Pass, messages: impl Iterator<Item = Message<'a>>, memory: &mut Memory) {
+        for message in messages {
+            if let Some(subject) = subject::find(&pass.read.objects, message.object) {
+                self.consider(subject, message, memory);
+            }
+        }
+    }
+
     fn consider(&mut self, subject: Subject, message: Message<'_>, memory: &mut Memory) {
         let id = identity(&subject.regarding, &message);
         self.holding.insert(id);
@@ -82,7 +94,10 @@ impl Round {
             Some(_) if !message.repeats => return,
             Some(at) if told::after(at) > self.now => return self.wake(told::after(at)),
             Some(_) => true,
-            None if message.success && !memory.told.begun && is_old(&subject, self.now) => return memory.told.pass_over(id, self.now),
+            None if message.success && memory.told.is_new() && is_old(&subject, self.now) => return memory.told.pass_over(id, self.now),
+            None if message.settles && memory.told.settled_at(id, self.now) > self.now => {
+                return self.wake(memory.told.settled_at(id, self.now));
+            }
             None => false,
         };
         let object = ObjectKey::new(&subject.regarding.namespace, &subject.regarding.name);
@@ -123,16 +138,25 @@ fn problem(problem: &Problem) -> Option<Message<'_>> {
     let object = problem.object.as_ref()?;
     let note = if problem.field.is_empty() { problem.message.clone() } else { format!("{}: {}", problem.field, problem.message) };
     let warning = problem.severity != Severity::Hint;
-    Some(Message { object, warning, reason: format!("{:?}", problem.reason), action: "Serve", note: clipped(note), repeats: warning, success: false })
+    Some(Message {
+        object,
+        warning,
+        reason: format!("{:?}", problem.reason),
+        action: "Serve",
+        note: clipped(note),
+        repeats: warning,
+        settles: true,
+        success: false,
+    })
 }
 
 fn withdrawal<'a>(object: &'a ObjectRef, addresses: &[IpAddr]) -> Message<'a> {
     let note = format!("{} is no longer this Service's: an older Service has it, or what is asked for or allowed has changed", list(addresses));
-    Message { object, warning: true, reason: WITHDRAWN.to_owned(), action: "Allocate", note, repeats: false, success: false }
+    Message { object, warning: true, reason: WITHDRAWN.to_owned(), action: "Allocate", note, repeats: false, settles: false, success: false }
 }
 
 fn success<'a>(object: &'a ObjectRef, reason: &'static str, action: &'static str, note: String) -> Message<'a> {
-    Message { object, warning: false, reason: reason.to_owned(), action, note: clipped(note), repeats: false, success: true }
+    Message { object, warning: false, reason: reason.to_owned(), action, note: clipped(note), repeats: false, settles: false, success: true }
 }
 
 /// Services whose status shows what they are to have.

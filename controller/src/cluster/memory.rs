@@ -15,6 +15,8 @@ use crate::problem::{ObjectRef, Problem, Reason, Severity};
 
 /// After this time a write that met another manager is tried once more: perhaps it went.
 const AFTER_CONFLICT: SignedDuration = SignedDuration::from_hours(1);
+/// The same when the object has changed since: perhaps it was handed over.
+const AFTER_CHANGE: SignedDuration = SignedDuration::from_secs(10);
 /// The same after the API server would not have it.
 const AFTER_REFUSAL: SignedDuration = SignedDuration::from_mins(10);
 /// The same after the object had changed, if no change is seen; doubled each time.
@@ -134,9 +136,13 @@ impl Memory {
         let Some(last) = self.attempts.get(&write.target) else { return Ok(()) };
         let same_version = last.resource_version == write.resource_version;
         match last.outcome {
-            // It is done, and the watch has yet to show it.
-            Outcome::Written if same_version && last.status == write.status => Err(None),
+            // It is done, and the watch has yet to show it: over this version nothing can be written any more.
+            Outcome::Written if same_version => Err(None),
             Outcome::Stale if !same_version => Ok(()),
+            Outcome::Conflict(_) if !same_version => match last.at.saturating_add(AFTER_CHANGE) {
+                Ok(from) if now < from => Err(Some(from)),
+                _ => Ok(()),
+            },
             _ if now < last.not_before => Err(Some(last.not_before)),
             _ => Ok(()),
         }

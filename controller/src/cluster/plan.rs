@@ -14,6 +14,8 @@ use super::{certificates, events, ingresses, services};
 pub struct Plan {
     /// The writes, the most urgent first.
     pub writes: Vec<Write>,
+    /// Whether Events were left out, since they were looked for a moment ago: those of the last plan stand.
+    pub without_events: bool,
     /// When there will be more although nothing changes.
     pub due: Option<Timestamp>,
 }
@@ -23,25 +25,27 @@ pub struct Plan {
 pub fn plan(pass: &Pass, settings: &Settings, memory: &mut Memory, now: Timestamp) -> Plan {
     memory.see(&pass.read.objects, now);
     let services = services::wanted(pass, settings, memory);
-    let withdrawn = services.withdrawn;
+    let withdrawn = events::withdrawals(pass, &services.withdrawn, memory, now);
     let statuses = services.statuses.into_iter().chain(ingresses::wanted(pass, memory)).chain(certificates::wanted(pass, now));
     let statuses: Vec<StatusWrite> = statuses.collect();
 
     let wanted: HashSet<Target> = statuses.iter().map(|write| write.target.clone()).collect();
     memory.keep_wanted(&wanted, |target| exists(pass, target));
-    let mut plan = Plan::default();
+    let mut plan = Plan { writes: withdrawn.into_iter().map(Write::Event).collect(), ..Plan::default() };
     for write in statuses {
         match memory.admits(&write, now) {
             Ok(()) => plan.writes.push(Write::Status(write)),
             Err(due) => plan.wake(due),
         }
     }
-    // Told before the status is changed, for afterwards it no longer shows.
-    let (events, due) = events::due(pass, &withdrawn, memory, now);
+    if let Some(until) = memory.told.looked_until(now) {
+        plan.without_events = true;
+        plan.wake(Some(until));
+        return plan;
+    }
+    let (events, due) = events::due(pass, memory, now);
     plan.wake(due);
-    let (first, last): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| event.reason == events::WITHDRAWN);
-    plan.writes.splice(0..0, first.into_iter().map(Write::Event));
-    plan.writes.extend(last.into_iter().map(Write::Event));
+    plan.writes.extend(events.into_iter().map(Write::Event));
     plan
 }
 

@@ -41,13 +41,22 @@ impl Promises {
 
     pub(super) fn started(&mut self, write: &StatusWrite) {
         let addresses = addresses(&write.status);
-        if write.target.kind == StatusKind::Service && !addresses.is_empty() {
-            self.services.insert(write.target.key.clone(), Promise { addresses, since: Since::Over(write.resource_version.clone()) });
+        if write.target.kind != StatusKind::Service || addresses.is_empty() {
+            return;
         }
+        // Of two writes over one version the first may have been carried out although nobody answered.
+        if let Some(Promise { addresses: before, since: Since::Over(version) }) = self.services.get_mut(&write.target.key)
+            && *version == write.resource_version
+        {
+            before.extend(addresses);
+            return;
+        }
+        self.services.insert(write.target.key.clone(), Promise { addresses, since: Since::Over(write.resource_version.clone()) });
     }
 
     pub(super) fn finished(&mut self, write: &StatusWrite, outcome: &Outcome) {
-        let is_certainly_not_written = matches!(outcome, Outcome::Stale | Outcome::Conflict(_) | Outcome::Refused);
+        // What is stale will be seen to be so; until then a write before it may be what made it stale.
+        let is_certainly_not_written = matches!(outcome, Outcome::Conflict(_) | Outcome::Refused);
         if write.target.kind == StatusKind::Service && is_certainly_not_written {
             self.services.remove(&write.target.key);
         }

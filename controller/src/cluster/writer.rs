@@ -169,7 +169,10 @@ impl<'w> Term<'w> {
     fn take(&mut self, plan: Plan) {
         let urgent = plan.writes.iter().rposition(|write| matches!(write, Write::Status(_))).map_or(0, |last| last + 1);
         let mut writes = VecDeque::from(plan.writes);
-        self.events.pending = writes.split_off(urgent);
+        let events = writes.split_off(urgent);
+        if !plan.without_events {
+            self.events.pending = events;
+        }
         self.statuses.pending = writes;
         if let Some(due) = plan.due {
             let wait = Duration::try_from(due.duration_since(Timestamp::now())).unwrap_or_default();

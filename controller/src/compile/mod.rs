@@ -56,7 +56,7 @@ use backends::Backends;
 use certificates::Scene;
 use findings::Findings;
 use parsed::Parser;
-pub(crate) use secrets::tls_texts;
+pub(crate) use secrets::{is_issued, tls_texts};
 
 /// What is held and was decided before, read back from where it persists.
 #[derive(Debug, Clone)]
@@ -181,7 +181,7 @@ pub fn compile(objects: &Objects, settings: &Settings, facts: &Facts) -> Compile
     let (l4, services) = load_balancers(input, &served, named, &backends, &mut findings);
 
     let hosts = summary::hosts(input, &ownership, &placed, &decided, &zones);
-    let report = Report { hosts, certificates: summary::certificates(input, &decided.orders), services, refused };
+    let report = Report { hosts, certificates: summary::certificates(input, &decided.orders, &mut parser), services, refused };
     let rules: Vec<_> = placed.into_iter().map(|placed| placed.rule).collect();
     Compiled {
         table: gateway::RoutingTable::build(rules.iter().cloned()),

@@ -10,8 +10,10 @@ use jiff::Timestamp;
 
 use super::certificates::{Decided, Orders};
 use super::names::wildcard_base;
+use super::parsed::Parser;
 use super::report::{CertificateReport, CertificateStatus, DnsReport, HostReport, RouteReport, TlsReport, TlsStatus};
 use super::routes::Placed;
+use super::secrets::{find, is_issued, tls_pair};
 use super::zones::zone_of;
 use super::{CertificateSource, Input, ZoneContent};
 use crate::ownership::{CATCH_ALL, Ownership};
@@ -103,18 +105,21 @@ fn tls(host: &str, decided: &Decided<'_>, pending: &HashMap<&str, bool>) -> TlsR
 }
 
 /// All certificates that are wanted, by Secret.
-pub(crate) fn certificates(input: Input<'_>, orders: &Orders<'_>) -> Vec<CertificateReport> {
-    orders.iter().map(|(secret, wanted)| certificate(input, secret, wanted)).collect()
+pub(crate) fn certificates(input: Input<'_>, orders: &Orders<'_>, parser: &mut Parser<'_>) -> Vec<CertificateReport> {
+    orders.iter().map(|(secret, wanted)| certificate(input, secret, wanted, parser)).collect()
 }
 
-fn certificate(input: Input<'_>, secret: &SecretName, wanted: &Wanted) -> CertificateReport {
+fn certificate(input: Input<'_>, secret: &SecretName, wanted: &Wanted, parser: &mut Parser<'_>) -> CertificateReport {
     let held = &input.facts.held;
+    let not_after = held.certificates.get(secret).map(|held| held.not_after).or_else(|| issued_elsewhere(input, secret, parser));
     let (status, next_attempt, failure) = match held.states.get(secret) {
         Some(CertificateState::Ready { renew_at, renewal_failure: None }) => (CertificateStatus::Ready, Some(*renew_at), None),
         Some(CertificateState::Ready { renewal_failure: Some(failure), .. }) => {
             (CertificateStatus::RenewalFailing, Some(failure.retry_at), Some(failure.message.clone()))
         }
         Some(CertificateState::Failed(failure)) => (CertificateStatus::Failed, Some(failure.retry_at), Some(failure.message.clone())),
+        // Another replica has obtained it, and knows when it is renewed.
+        None if not_after.is_some() => (CertificateStatus::Ready, None, None),
         Some(CertificateState::Issuing) | None => (CertificateStatus::Issuing, None, None),
     };
     CertificateReport {
@@ -123,10 +128,17 @@ fn certificate(input: Input<'_>, secret: &SecretName, wanted: &Wanted) -> Certif
         issuer: wanted.issuer.to_string(),
         wanted_by: wanted.wanted_by.clone(),
         status,
-        not_after: held.certificates.get(secret).and_then(|held| timestamp(held.not_after)),
+        not_after: not_after.and_then(timestamp),
         next_attempt: next_attempt.and_then(timestamp),
         failure,
     }
+}
+
+/// The end of a certificate that an issuer had written into its Secret, and that is not held here.
+fn issued_elsewhere(input: Input<'_>, secret: &SecretName, parser: &mut Parser<'_>) -> Option<SystemTime> {
+    let stored = find(input.objects, secret).filter(|stored| is_issued(stored))?;
+    let (chain, key) = tls_pair(stored)?;
+    parser.parse(secret, chain, key).ok().map(|certificate| certificate.not_after())
 }
 
 fn timestamp(time: SystemTime) -> Option<Timestamp> {

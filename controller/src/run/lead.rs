@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use acme::{Engine, Held, Store, WantedSet};
+use acme::{Engine, Held, SecretName, Store, WantedSet};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Client;
-use prometheus::Registry;
+use prometheus::{IntGauge, Registry};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +22,9 @@ use crate::config::{Config, Role};
 use crate::lease::Leadership;
 use crate::pass::Outlets;
 use crate::replicas::conditional::Conditional;
+use crate::replicas::held::deleted;
 use crate::replicas::publish;
+use crate::source;
 
 /// Pause before the store is read again after it could not be.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -59,6 +61,9 @@ struct ClusterParts {
     serials: watch::Receiver<Arc<BTreeMap<String, u32>>>,
     /// Names of the webhook and its configuration, where there is a webhook.
     admission: Option<(Vec<String>, String)>,
+    /// 1 while this process leads.
+    leads: IntGauge,
+    reads: watch::Receiver<Arc<source::Read>>,
     writer: cluster::Writer,
     passes: watch::Receiver<Option<Arc<cluster::Pass>>>,
 }
@@ -87,7 +92,11 @@ impl Lead {
             Origin::Alone { .. } => None,
             Origin::Cluster(cluster) => {
                 let settings = cluster::Settings { traffic: config.addresses.traffic, instance: leadership.identity().to_owned() };
+                let leads = IntGauge::new("vrata_leader", "1 while this replica orders certificates, allocates addresses and writes statuses")?;
+                registry.register(Box::new(leads.clone()))?;
                 Some(ClusterParts {
+                    leads,
+                    reads: origin.reads(),
                     client: cluster.client.clone(),
                     namespace: cluster.namespace.clone(),
                     serials: outlets.serials.subscribe(),
@@ -111,6 +120,9 @@ impl Lead {
         let mut terms = self.leadership.terms();
         while !stop.is_cancelled() {
             let term = *terms.borrow_and_update();
+            if let Some(cluster) = &self.cluster {
+                cluster.leads.set(term.is_some().into());
+            }
             let over = CancellationToken::new();
             let led = async {
                 match term {
@@ -150,9 +162,16 @@ impl Lead {
                 None => std::future::pending().await,
             }
         };
+        let losses = async {
+            match &self.cluster {
+                Some(cluster) => cluster.losses(parts.wanted.clone(), |secret| engine.lost(secret)).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = over.cancelled() => {},
             () = publish => {},
+            () = losses => {},
             () = relay(held.clone(), &self.held) => tracing::error!("the engine of certificates ended; what it holds stays"),
         }
         over.cancelled().await;
@@ -197,6 +216,21 @@ async fn relay(mut held: watch::Receiver<Arc<Held>>, to: &watch::Sender<Option<A
 }
 
 impl ClusterParts {
+    /// Tells of certificates whose Secrets somebody deletes.
+    async fn losses(&self, wanted: watch::Receiver<Arc<WantedSet>>, tell: impl Fn(SecretName)) {
+        let mut reads = self.reads.clone();
+        let mut before = reads.borrow_and_update().clone();
+        while reads.changed().await.is_ok() {
+            let now = reads.borrow_and_update().clone();
+            for secret in deleted(&before.objects, &now.objects, &wanted.borrow(), &self.namespace) {
+                tracing::info!(%secret, "the Secret was deleted: its certificate is obtained again");
+                tell(secret);
+            }
+            before = now;
+        }
+        std::future::pending().await
+    }
+
     fn config_maps(&self, leadership: &Leadership) -> Conditional<ConfigMap> {
         Conditional::new(self.client.clone(), &self.namespace, leadership.clone())
     }

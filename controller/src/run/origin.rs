@@ -117,7 +117,7 @@ impl Origin {
             },
             () = &mut stopped => return Ok(None),
         }
-        let (candidacy, leadership) = Candidacy::new(config.role.controls(), client.clone(), &namespace);
+        let (candidacy, leadership) = Candidacy::new(config.role.controls(), client.clone(), &namespace, watched.reads.clone());
         Ok(Some(Self::Cluster(Box::new(Cluster { client, namespace, watching, watched, leadership, candidacy }))))
     }
 
@@ -150,14 +150,21 @@ impl Origin {
 }
 
 impl Candidacy {
-    fn new(controls: bool, client: Client, namespace: &str) -> (Self, Leadership) {
+    fn new(controls: bool, client: Client, namespace: &str, reads: watch::Receiver<Arc<source::Read>>) -> (Self, Leadership) {
         let identity = identity();
         if !controls {
             let (leadership, grants) = Leadership::contended(&identity);
             return (Self::None { _grants: grants }, leadership);
         }
         let (candidate, leadership) = Candidate::new(client, namespace, LEASE, &identity, Timing::default());
-        let (stop, task) = spawned(|stop| candidate.run(stop));
+        let (stop, task) = spawned(|stop| async move {
+            // What an earlier run of this process had read is good enough to be served, not to be decided on.
+            let mut reads = reads;
+            let fresh = async { reads.wait_for(|read| !read.stale).await.is_ok() };
+            if stop.run_until_cancelled(fresh).await == Some(true) {
+                candidate.run(stop).await;
+            }
+        });
         (Self::Candidate(stop, task), leadership)
     }
 }

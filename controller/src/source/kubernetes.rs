@@ -38,7 +38,7 @@ pub use connect::{ConnectError, connect};
 use fetch::Fetches;
 use follow::{Change, Follower};
 use metrics::Metrics;
-use subject::Subject;
+use subject::{Scope, Subject};
 use vault::Vault;
 use worker::{Outlet, Seen, Worker};
 
@@ -62,7 +62,9 @@ pub async fn watch(client: Client, settings: Settings, state: StateDir, registry
     let metrics = Metrics::new(registry)?;
     let stop = CancellationToken::new();
     let guard = stop.clone().drop_guard();
-    let (wakes, changes) = follow_all(&client, &metrics, &stop);
+    let followed: Vec<_> = subject::followed(settings.policy_map.as_ref()).collect();
+    let awaited = followed.iter().filter_map(|(subject, _)| subject.kind()).collect();
+    let (wakes, changes) = follow_all(followed, &client, &metrics, &stop);
     let (fetched, answers) = mpsc::channel(QUEUE);
     let (first, reads) = oneshot::channel();
     let worker = Worker {
@@ -75,7 +77,7 @@ pub async fn watch(client: Client, settings: Settings, state: StateDir, registry
         outlet: Outlet::First(first),
         last: keep::load(&state),
         metrics,
-        seen: Seen::default(),
+        seen: Seen::awaiting(awaited),
     };
     spawn(&stop, worker.run());
     let Ok(reads) = reads.await else {
@@ -89,13 +91,18 @@ pub async fn watch(client: Client, settings: Settings, state: StateDir, registry
 type Wakes = BTreeMap<Subject, Arc<Notify>>;
 
 /// Starts a follower for each kind.
-fn follow_all(client: &Client, metrics: &Metrics, stop: &CancellationToken) -> (Wakes, mpsc::Receiver<(Subject, Change)>) {
+fn follow_all(
+    followed: Vec<(Subject, Scope)>,
+    client: &Client,
+    metrics: &Metrics,
+    stop: &CancellationToken,
+) -> (Wakes, mpsc::Receiver<(Subject, Change)>) {
     let (sender, changes) = mpsc::channel(QUEUE);
     let mut wakes = Wakes::new();
-    for subject in Subject::all() {
+    for (subject, scope) in followed {
         let wake = Arc::new(Notify::new());
         wakes.insert(subject, wake.clone());
-        spawn(stop, Follower::new(client.clone(), subject, sender.clone(), wake, metrics.of(subject)).run());
+        spawn(stop, Follower::new(client.clone(), (subject, scope), sender.clone(), wake, metrics.of(subject)).run());
     }
     (wakes, changes)
 }

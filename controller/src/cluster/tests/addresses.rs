@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 use super::world::{World, balancer, line};
-use crate::cluster::{Memory, Pass};
+use crate::cluster::{Memory, Outcome, Pass};
 use crate::objects::ObjectKey;
 
 const FREE: &[&str] = &["198.51.100.0", "198.51.100.1", "198.51.100.2", "198.51.100.3"];
@@ -136,6 +136,28 @@ fn an_address_that_was_written_and_is_not_seen_is_nobody_elses() {
     assert_eq!(world.plan().writes.iter().map(line).collect::<Vec<_>>(), Vec::<String>::new());
     let outcome = world.carry_out(&write);
     world.memory.finished(&write, &outcome, world.now);
+    world.settle();
+    assert_eq!(held(&world), ["team/old 198.51.100.1 80/TCP -", "team/young 198.51.100.0 80/TCP -"]);
+}
+
+#[test]
+fn a_write_without_an_answer_may_have_been_carried_out() {
+    let mut world = World::new();
+    world.apply(&balancer("team", "young", &json!({}), &[80]));
+    let first = world.plan().writes.remove(0);
+    world.memory.started(&first);
+    let mut api_server = world.object("Service team/young");
+    world.memory.finished(&first, &Outcome::Unreachable, world.now);
+    // The next write is of another address, and over the same version: it meets the first.
+    world.apply(&created(balancer("team", "old", &json!({}), &[80]), 1));
+    let lines = world.plan().writes;
+    assert_eq!(lines.iter().map(line).collect::<Vec<_>>(), ["Service team/young = 198.51.100.1"]);
+    world.memory.started(&lines[0]);
+    world.memory.finished(&lines[0], &Outcome::Stale, world.now);
+    assert_eq!(world.plan().writes, []);
+    // The watch shows the first.
+    api_server["status"] = json!({"loadBalancer": {"ingress": [{"ip": "198.51.100.0"}]}});
+    world.apply(&api_server);
     world.settle();
     assert_eq!(held(&world), ["team/old 198.51.100.1 80/TCP -", "team/young 198.51.100.0 80/TCP -"]);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::cluster::{Memory, Outcome, Pass, Plan, Settings, Write, plan};
@@ -102,9 +102,11 @@ impl World {
         }
     }
 
-    /// What is planned now.
+    /// What is planned once problems have stood for a moment.
     pub(super) fn plan(&mut self) -> Plan {
         let pass = self.pass();
+        let _ = plan(&pass, &self.settings, &mut self.memory, self.now);
+        self.now += SignedDuration::from_secs(3);
         plan(&pass, &self.settings, &mut self.memory, self.now)
     }
 

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 
 use super::fault::{Class, Fault, delay};
 use super::metrics::Meter;
-use super::subject::Subject;
+use super::subject::{Scope, Subject};
 
 /// Objects of one page of a list.
 const PAGE: u32 = 500;
@@ -36,7 +36,10 @@ const GOOD_WATCH: Duration = Duration::from_secs(10);
 const ABSENT_RETRY: Duration = Duration::from_secs(60);
 
 /// After so many answers in a row that a kind is not served it is believed: an API server that is starting may not know yet.
-const BELIEVED_ABSENT: u32 = 5;
+const BELIEVED_ABSENT: u32 = 6;
+
+/// The same where nothing speaks for it: each API version is asked for.
+const VERSIONS: u32 = 2;
 
 /// After so many failures of the server to go on from a version, a list is taken instead.
 const STUBBORN: u32 = 5;
@@ -62,7 +65,7 @@ pub(super) enum Change {
 pub(super) struct Follower {
     client: Client,
     subject: Subject,
-    request: Request,
+    scope: Scope,
     changes: mpsc::Sender<(Subject, Change)>,
     wake: Arc<Notify>,
     meter: Meter,
@@ -76,6 +79,8 @@ struct Progress {
     failures: u32,
     /// How often in a row the kind was not served.
     missing: u32,
+    /// Whether the later API version is asked for, where there are two.
+    later: bool,
     /// Whether there is reason to believe that the kind is served.
     expected: bool,
 }
@@ -98,8 +103,21 @@ struct PageMeta {
 
 impl Follower {
     /// Ready to run. `wake` ends a wait early.
-    pub(super) fn new(client: Client, subject: Subject, changes: mpsc::Sender<(Subject, Change)>, wake: Arc<Notify>, meter: Meter) -> Self {
-        Self { client, subject, request: subject.request_in(None), changes, wake, meter }
+    pub(super) fn new(
+        client: Client,
+        (subject, scope): (Subject, Scope),
+        changes: mpsc::Sender<(Subject, Change)>,
+        wake: Arc<Notify>,
+        meter: Meter,
+    ) -> Self {
+        Self { client, subject, scope, changes, wake, meter }
+    }
+
+    /// In the version that is tried now.
+    fn request(&self, progress: &Progress) -> Request {
+        let namespace = self.scope.namespace.as_deref();
+        let later = if progress.later { self.subject.later_request_in(namespace) } else { None };
+        later.unwrap_or_else(|| self.subject.request_in(namespace))
     }
 
     /// Goes on until nobody wants to know any more.
@@ -118,9 +136,10 @@ impl Follower {
 
     async fn list(&self, progress: &mut Progress) -> Result<(), Fault> {
         let mut items = Vec::new();
-        let mut params = ListParams::default().limit(PAGE);
+        let request = self.request(progress);
+        let mut params = ListParams { field_selector: self.scope.field_selector.clone(), ..ListParams::default().limit(PAGE) };
         let version = loop {
-            let page = self.page(&params).await?;
+            let page = self.page(&request, &params).await?;
             items.extend(page.items.unwrap_or_default());
             if page.metadata.r#continue.is_empty() {
                 break page.metadata.resource_version;
@@ -137,9 +156,9 @@ impl Follower {
         Ok(())
     }
 
-    async fn page(&self, params: &ListParams) -> Result<Page, Fault> {
+    async fn page(&self, request: &Request, params: &ListParams) -> Result<Page, Fault> {
         self.meter.list();
-        let request = if self.subject.is_metadata_only() { self.request.list_metadata(params) } else { self.request.list(params) };
+        let request = if self.subject.is_metadata_only() { request.list_metadata(params) } else { request.list(params) };
         let request = request.map_err(|error| Fault::new(Class::BadData, error.to_string()))?;
         // `Client::request` would log an answer that it cannot read, with the secrets in it.
         let text = timely(self.client.request_text(request)).await?;
@@ -150,9 +169,8 @@ impl Follower {
 
     async fn watch(&self, version: &str, progress: &mut Progress) -> Result<(), Fault> {
         self.meter.watch();
-        let params = WatchParams::default();
-        let request =
-            if self.subject.is_metadata_only() { self.request.watch_metadata(&params, version) } else { self.request.watch(&params, version) };
+        let (request, params) = (self.request(progress), WatchParams { field_selector: self.scope.field_selector.clone(), ..WatchParams::default() });
+        let request = if self.subject.is_metadata_only() { request.watch_metadata(&params, version) } else { request.watch(&params, version) };
         let request = request.map_err(|error| Fault::new(Class::BadData, error.to_string()))?;
         let begun = Instant::now();
         let mut events = pin!(timely(self.client.request_events::<Value>(request)).await?);
@@ -217,7 +235,9 @@ impl Follower {
     async fn missing(&self, progress: &mut Progress) {
         self.meter.contact();
         progress.missing = progress.missing.saturating_add(1);
-        if progress.expected && progress.missing < BELIEVED_ABSENT {
+        progress.later = !progress.later;
+        let enough = if progress.expected { BELIEVED_ABSENT } else { VERSIONS };
+        if progress.missing < enough {
             self.wait(delay(progress.missing, rand::random(), None)).await;
             return;
         }

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::subject;
 use crate::cluster::FIELD_MANAGER;
 use crate::objects::{ObjectKey, Objects};
 use crate::problem::{Problem, Severity};
@@ -26,7 +25,7 @@ pub(super) enum Effect {
 }
 
 /// Everything that was told.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Mirror {
     /// Kinds of which nothing was told yet.
     awaited: BTreeSet<Kind>,
@@ -44,13 +43,12 @@ struct Seen {
     problems: Vec<Problem>,
 }
 
-impl Default for Mirror {
-    fn default() -> Self {
-        Self { awaited: subject::kinds().collect(), seen: BTreeMap::new(), objects: Objects::default() }
-    }
-}
-
 impl Mirror {
+    /// Empty, and complete once these kinds were listed.
+    pub(super) fn awaiting(kinds: impl IntoIterator<Item = Kind>) -> Self {
+        Self { awaited: kinds.into_iter().collect(), ..Self::default() }
+    }
+
     /// Whether every kind was listed, or is known not to be served.
     pub(super) fn is_complete(&self) -> bool {
         self.awaited.is_empty()

@@ -50,13 +50,14 @@ impl Outages {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::kubernetes::subject::followed;
     use crate::source::object::Kind;
 
     #[test]
     fn an_outage_of_all_kinds_is_one_line_and_so_is_its_end() {
         let mut outages = Outages::default();
         let away = Fault::new(Class::Unreachable, "connection refused");
-        let subjects: Vec<_> = Subject::all().collect();
+        let subjects: Vec<_> = followed(None).map(|(subject, _)| subject).collect();
         let lines: Vec<_> = subjects.iter().chain(&subjects).filter_map(|subject| outages.failed(*subject, &away)).collect();
         assert_eq!(lines, [Line::Begun("cannot watch Ingress: connection refused".into())]);
         let over: Vec<_> = subjects.iter().filter_map(|subject| outages.restored(*subject)).collect();

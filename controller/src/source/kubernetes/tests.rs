@@ -18,7 +18,7 @@ mod server;
 
 use server::{Server, status};
 
-const MAPS: &str = "/api/v1/configmaps";
+const SPACES: &str = "/api/v1/namespaces";
 const SECRETS: &str = "/api/v1/secrets";
 const INGRESSES: &str = "/apis/networking.k8s.io/v1/ingresses";
 const CERTIFICATES: &str = "/apis/cert-manager.io/v1/certificates";
@@ -63,8 +63,8 @@ impl Reader {
         }
     }
 
-    async fn until_maps(&mut self, what: &str, expected: &[&str]) {
-        self.until(what, |read| maps(read) == expected).await;
+    async fn until_spaces(&mut self, what: &str, expected: &[&str]) {
+        self.until(what, |read| spaces(read) == expected).await;
     }
 
     /// The sum of a metric over the series that have the label.
@@ -90,12 +90,16 @@ async fn eventually(what: &str, is: impl Fn() -> bool) {
     assert!(waited.await.is_ok(), "{what}");
 }
 
-fn maps(read: &Read) -> Vec<String> {
-    read.objects.config_maps.values().map(|map| format!("{}={}", map.reference.name, map.object.data.as_ref().unwrap()["v"])).collect()
+fn spaces(read: &Read) -> Vec<String> {
+    read.objects
+        .namespaces
+        .values()
+        .map(|space| format!("{}={}", space.reference.name, space.object.metadata.annotations.as_ref().unwrap()["v"]))
+        .collect()
 }
 
-fn map(name: &str, value: &str) -> Value {
-    json!({"metadata": {"name": name, "namespace": "ns"}, "data": {"v": value}})
+fn space(name: &str, value: &str) -> Value {
+    json!({"metadata": {"name": name, "annotations": {"v": value}}})
 }
 
 fn secret(name: &str, value: &str) -> Value {
@@ -117,39 +121,39 @@ fn secrets(read: &Read) -> Vec<(&str, &[u8])> {
 #[tokio::test]
 async fn objects_come_change_and_go() {
     let (server, directory) = (Server::start().await, tempfile::tempdir().unwrap());
-    ["a", "b", "c", "d", "e"].iter().for_each(|name| server.put(MAPS, map(name, "1")));
+    ["a", "b", "c", "d", "e"].iter().for_each(|name| server.put(SPACES, space(name, "1")));
     let mut reader = Reader::start(&server, directory.path()).await;
-    assert_eq!(maps(&reader.read()), ["a=1", "b=1", "c=1", "d=1", "e=1"]);
-    ["b", "c", "d", "e"].iter().for_each(|name| server.delete(MAPS, &format!("ns/{name}")));
-    server.put(MAPS, map("a", "2"));
-    server.put(MAPS, map("f", "1"));
-    reader.until_maps("changes", &["a=2", "f=1"]).await;
+    assert_eq!(spaces(&reader.read()), ["a=1", "b=1", "c=1", "d=1", "e=1"]);
+    ["b", "c", "d", "e"].iter().for_each(|name| server.delete(SPACES, name));
+    server.put(SPACES, space("a", "2"));
+    server.put(SPACES, space("f", "1"));
+    reader.until_spaces("changes", &["a=2", "f=1"]).await;
     assert_eq!(reader.read().problems, []);
 }
 
 #[tokio::test]
 async fn the_first_read_is_there_when_every_kind_has_listed() {
     let (server, directory) = (Server::start().await, tempfile::tempdir().unwrap());
-    server.put(MAPS, map("a", "1"));
+    server.put(SPACES, space("a", "1"));
     server.put(INGRESSES, ingress("i", None));
     server.instead(INGRESSES, 3, 503, "starting");
     server.define(CERTIFICATES, false);
     let reader = Reader::start(&server, directory.path()).await;
-    assert_eq!((maps(&reader.read()), reader.read().objects.ingresses.len()), (vec!["a=1".to_owned()], 1));
+    assert_eq!((spaces(&reader.read()), reader.read().objects.ingresses.len()), (vec!["a=1".to_owned()], 1));
     assert_eq!(reader.metric("vrata_source_errors_total", "server_error"), 3.0);
 }
 
 #[tokio::test]
 async fn whatever_the_server_does_nothing_is_lost_and_reading_goes_on() {
     let (server, directory) = (Server::start().await, tempfile::tempdir().unwrap());
-    server.put(MAPS, map("stays", "1"));
-    server.put(MAPS, map("x", "0"));
+    server.put(SPACES, space("stays", "1"));
+    server.put(SPACES, space("x", "0"));
     let mut reader = Reader::start(&server, directory.path()).await;
     let (lost, mut reads) = (Arc::new(AtomicBool::new(false)), reader.watched.reads.clone());
     let noted = lost.clone();
     tokio::spawn(async move {
         while reads.changed().await.is_ok() {
-            noted.fetch_or(!maps(&reads.borrow_and_update()).contains(&"stays=1".to_owned()), Ordering::SeqCst);
+            noted.fetch_or(!spaces(&reads.borrow_and_update()).contains(&"stays=1".to_owned()), Ordering::SeqCst);
         }
     });
     let error = |code, reason| json!({"type": "ERROR", "object": status(code, reason)}).to_string();
@@ -158,45 +162,45 @@ async fn whatever_the_server_does_nothing_is_lost_and_reading_goes_on() {
         ("the connection breaks", &|server| server.cut()),
         ("the past is gone, with a change in it", &|server| {
             server.down(true);
-            server.delete(MAPS, "ns/x");
-            server.put(MAPS, map("y", "0"));
+            server.delete(SPACES, "x");
+            server.put(SPACES, space("y", "0"));
             server.compact();
             server.down(false);
         }),
         ("410 as an answer", &|server| {
-            server.instead("/configmaps?&watch", 1, 410, &status(410, "Expired").to_string());
+            server.instead("/api/v1/namespaces?&watch", 1, 410, &status(410, "Expired").to_string());
             server.cut();
         }),
         ("too many requests", &|server| {
-            server.instead("/configmaps", 3, 429, &status(429, "TooManyRequests").to_string());
+            server.instead("/api/v1/namespaces", 3, 429, &status(429, "TooManyRequests").to_string());
             server.cut();
         }),
         ("errors as answers", &|server| {
-            server.instead("/configmaps", 3, 500, "<html>a proxy</html>");
+            server.instead("/api/v1/namespaces", 3, 500, "<html>a proxy</html>");
             server.cut();
         }),
-        ("an error in the watch", &|server| server.say(MAPS, &error(500, "InternalError"))),
-        ("410 in the watch", &|server| server.say(MAPS, &error(410, "Expired"))),
-        ("no JSON in the watch", &|server| server.say(MAPS, "<html>")),
+        ("an error in the watch", &|server| server.say(SPACES, &error(500, "InternalError"))),
+        ("410 in the watch", &|server| server.say(SPACES, &error(410, "Expired"))),
+        ("no JSON in the watch", &|server| server.say(SPACES, "<html>")),
         ("no JSON as a list", &|server| {
-            server.instead("/configmaps?&limit", 2, 200, "{\"items\": [{]");
-            server.say(MAPS, &error(410, "Expired"));
+            server.instead("/api/v1/namespaces?&limit", 2, 200, "{\"items\": [{]");
+            server.say(SPACES, &error(410, "Expired"));
         }),
         ("a list without a version", &|server| {
-            server.instead("/configmaps?&limit", 1, 200, "{\"metadata\": {}, \"items\": []}");
-            server.say(MAPS, &error(410, "Expired"));
+            server.instead("/api/v1/namespaces?&limit", 1, 200, "{\"metadata\": {}, \"items\": []}");
+            server.say(SPACES, &error(410, "Expired"));
         }),
     ];
     for (round, (what, disturb)) in disturbances.into_iter().enumerate() {
         disturb(&server);
-        server.put(MAPS, map("z", &round.to_string()));
-        reader.until(what, |read| maps(read).contains(&format!("z={round}"))).await;
+        server.put(SPACES, space("z", &round.to_string()));
+        reader.until(what, |read| spaces(read).contains(&format!("z={round}"))).await;
         assert!(server.has_said_all(), "{what}");
         // Told by the watch that follows, which is a good one then.
-        server.put(MAPS, map("w", &round.to_string()));
-        reader.until(what, |read| maps(read).contains(&format!("w={round}"))).await;
+        server.put(SPACES, space("w", &round.to_string()));
+        reader.until(what, |read| spaces(read).contains(&format!("w={round}"))).await;
     }
-    reader.until_maps("all", &["stays=1", "w=9", "y=0", "z=9"]).await;
+    reader.until_spaces("all", &["stays=1", "w=9", "y=0", "z=9"]).await;
     assert!(!lost.load(Ordering::SeqCst));
     for class in ["cut", "gone", "busy", "server_error", "bad_data"] {
         assert!(reader.metric("vrata_source_errors_total", class) > 0.0, "{class}");
@@ -206,15 +210,15 @@ async fn whatever_the_server_does_nothing_is_lost_and_reading_goes_on() {
 #[tokio::test]
 async fn one_object_that_cannot_be_read_keeps_no_other_away() {
     let (server, directory) = (Server::start().await, tempfile::tempdir().unwrap());
-    server.put(MAPS, json!({"metadata": {"name": "bad", "namespace": "ns", "labels": 5}, "data": {"v": "1"}}));
-    server.put(MAPS, map("good", "1"));
+    server.put(SPACES, json!({"metadata": {"name": "bad", "labels": 5}}));
+    server.put(SPACES, space("good", "1"));
     let mut reader = Reader::start(&server, directory.path()).await;
-    assert_eq!((maps(&reader.read()), reader.read().problems.len()), (vec!["good=1".to_owned()], 1));
-    server.put(MAPS, map("bad", "1"));
-    reader.until_maps("mended", &["bad=1", "good=1"]).await;
-    server.put(MAPS, json!({"metadata": {"name": "bad", "namespace": "ns"}, "data": {"v": {}}}));
+    assert_eq!((spaces(&reader.read()), reader.read().problems.len()), (vec!["good=1".to_owned()], 1));
+    server.put(SPACES, space("bad", "1"));
+    reader.until_spaces("mended", &["bad=1", "good=1"]).await;
+    server.put(SPACES, json!({"metadata": {"name": "bad", "annotations": {"v": {}}}}));
     reader.until("a problem", |read| read.problems.len() == 1).await;
-    assert_eq!(maps(&reader.read()), ["bad=1", "good=1"]);
+    assert_eq!(spaces(&reader.read()), ["bad=1", "good=1"]);
 }
 
 #[tokio::test]
@@ -271,14 +275,14 @@ async fn a_change_does_not_wait_for_ever_for_a_secret_that_cannot_be_read() {
     server.put(INGRESSES, ingress("i", Some("named")));
     reader.until("the Ingress", |read| read.objects.ingresses.len() == 1).await;
     assert_eq!(secrets(&reader.read()), []);
-    server.put(MAPS, map("a", "1"));
-    reader.until_maps("something else", &["a=1"]).await;
+    server.put(SPACES, space("a", "1"));
+    reader.until_spaces("something else", &["a=1"]).await;
 }
 
 #[tokio::test]
 async fn what_was_read_last_serves_while_the_server_is_away() {
     let (server, directory) = (Server::start().await, tempfile::tempdir().unwrap());
-    server.put(MAPS, map("a", "1"));
+    server.put(SPACES, space("a", "1"));
     server.put(SECRETS, secret("named", "1"));
     server.put(INGRESSES, ingress("i", Some("named")));
     let reader = Reader::start(&server, directory.path()).await;
@@ -292,12 +296,12 @@ async fn what_was_read_last_serves_while_the_server_is_away() {
     eventually("the first run ends", || StateDir::open(&directory.path().join("state")).is_ok()).await;
     let mut reader = Reader::start(&server, directory.path()).await;
     let read = reader.read();
-    assert_eq!((read.stale, maps(&read), secrets(&read)), (true, vec!["a=1".to_owned()], vec![("named", b"1".as_slice())]));
+    assert_eq!((read.stale, spaces(&read), secrets(&read)), (true, vec!["a=1".to_owned()], vec![("named", b"1".as_slice())]));
     assert_eq!(read.objects.ingresses[&ObjectKey::new("ns", "i")].meta.resource_version, "3");
     assert_eq!(reader.metric("vrata_source_stale", ""), 1.0);
-    server.put(MAPS, map("a", "2"));
+    server.put(SPACES, space("a", "2"));
     server.down(false);
-    reader.until("the server is back", |read| !read.stale && maps(read) == ["a=2"]).await;
+    reader.until("the server is back", |read| !read.stale && spaces(read) == ["a=2"]).await;
     assert_eq!(secrets(&reader.read()).len(), 1, "the first read of this run waits for Secrets too");
     assert_eq!(reader.metric("vrata_source_stale", ""), 0.0);
 }
@@ -306,17 +310,17 @@ async fn what_was_read_last_serves_while_the_server_is_away() {
 async fn a_bookmark_is_a_sign_of_life() {
     let (server, directory) = (Server::start().await, tempfile::tempdir().unwrap());
     let reader = Reader::start(&server, directory.path()).await;
-    let contact = || reader.metric("vrata_source_last_contact_timestamp_seconds", "ConfigMap");
-    eventually("the watch begins", || server.asked("/configmaps?&watch") == 1).await;
+    let contact = || reader.metric("vrata_source_last_contact_timestamp_seconds", "Namespace");
+    eventually("the watch begins", || server.asked("/api/v1/namespaces?&watch") == 1).await;
     let before = contact();
     assert!(before > 0.0);
     eventually("a bookmark", || {
-        server.bookmark(MAPS);
+        server.bookmark(SPACES);
         contact() > before
     })
     .await;
     server.compact();
-    server.bookmark(MAPS);
+    server.bookmark(SPACES);
     server.cut();
-    eventually("the watch goes on", || server.asked("/configmaps?&watch") >= 2).await;
+    eventually("the watch goes on", || server.asked("/api/v1/namespaces?&watch") >= 2).await;
 }

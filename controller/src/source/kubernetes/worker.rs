@@ -65,6 +65,13 @@ pub(super) enum Outlet {
     Next(watch::Sender<Arc<Read>>),
 }
 
+impl Seen {
+    /// Nothing; complete once these kinds were listed.
+    pub(super) fn awaiting(kinds: Vec<Kind>) -> Self {
+        Self { mirror: Mirror::awaiting(kinds), ..Self::default() }
+    }
+}
+
 impl Worker {
     /// Goes on until the followers end.
     pub(super) async fn run(mut self) {

@@ -19,8 +19,9 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 
 #[test]
 fn it_is_complete_once_every_kind_was_listed_or_is_not_served() {
-    let mut mirror = Mirror::default();
-    for kind in subject::kinds() {
+    let kinds = || Kind::ALL.into_iter().map(|(kind, ..)| kind);
+    let mut mirror = Mirror::awaiting(kinds());
+    for kind in kinds() {
         assert!(!mirror.is_complete());
         let effect = if kind == Kind::Certificate { mirror.absent(kind) } else { mirror.list(kind, vec![]) };
         assert_eq!(effect, Effect::Content);

@@ -262,7 +262,7 @@ fn split(path: &str) -> (String, Option<String>) {
         None => (path.to_owned(), None),
         Some((group, rest)) => {
             let parts: Vec<_> = rest.split('/').collect();
-            (format!("{group}/{}", parts[1]), Some(format!("{}/{}", parts[0], parts[2])))
+            (format!("{group}/{}", parts[1]), parts.get(2).map(|name| format!("{}/{name}", parts[0])))
         }
     }
 }
