@@ -106,7 +106,7 @@ impl World {
     pub(super) fn plan(&mut self) -> Plan {
         let pass = self.pass();
         self.now += SignedDuration::from_secs(1);
-        plan(&pass, &self.settings, &mut self.memory, self.now);
+        let _ = plan(&pass, &self.settings, &mut self.memory, self.now);
         self.now += SignedDuration::from_secs(2);
         plan(&pass, &self.settings, &mut self.memory, self.now)
     }
