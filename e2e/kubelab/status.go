@@ -19,7 +19,7 @@ const betweenProbes = 200 * time.Millisecond
 
 // report writes the pod's status whenever it changes, until the pod is gone.
 func (r *podRunner) report(ctx context.Context, pod *corev1.Pod, p *runningPod) {
-	ready, failures, written := false, int32(0), ""
+	ready, failures, written, complained := false, int32(0), "", ""
 	for {
 		if probe(p) {
 			ready, failures = true, 0
@@ -38,7 +38,8 @@ func (r *podRunner) report(ctx context.Context, pod *corev1.Pod, p *runningPod) 
 				written = state
 			case apierrors.IsNotFound(err):
 				return
-			case !apierrors.IsConflict(err) && ctx.Err() == nil:
+			case !apierrors.IsConflict(err) && ctx.Err() == nil && err.Error() != complained:
+				complained = err.Error()
 				log.Printf("pod %s/%s: status: %v", pod.Namespace, pod.Name, err)
 			}
 		}

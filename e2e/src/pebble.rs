@@ -1,5 +1,5 @@
 //! Pebble, the ACME server for tests, and the resolver it validates through: names of our zone are asked of the program under test, every other name is
-//! this machine.
+//! where that program serves.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -23,6 +23,29 @@ use crate::{Client, Ports, eventually};
 const DIRECTORY: &str = "pebble-2.10.1";
 /// Ninety days, in seconds.
 const QUARTER: u32 = 7_776_000;
+
+/// What a Pebble validates against, and where it listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// The address that it listens on.
+    pub listen: Ipv4Addr,
+    /// The address of all names that are not of the zone.
+    pub web: Ipv4Addr,
+    /// Ports of HTTP and HTTPS there.
+    pub ports: (u16, u16),
+    /// Whom names of the zone are asked of.
+    pub dns: SocketAddr,
+    /// The zone.
+    pub zone: &'static str,
+}
+
+impl Place {
+    /// On loopback, as is the program that listens on `ports`.
+    fn loopback(ports: Ports, zone: &'static str) -> Self {
+        let web = Ipv4Addr::LOCALHOST;
+        Self { listen: web, web, ports: (ports.http.port(), ports.https.port()), dns: ports.dns, zone }
+    }
+}
 
 /// A running Pebble.
 #[derive(Debug)]
@@ -63,9 +86,7 @@ impl Pebble {
     /// # Errors
     /// When it is not installed, or does not come up.
     pub async fn for_zone(ports: Ports, zone: &'static str) -> Result<Self> {
-        let mut pebble = Self::prepare(ports, QUARTER).await?;
-        pebble.resolver.abort();
-        (pebble.resolver, pebble.dns) = resolve(ports.dns, zone).await?;
+        let mut pebble = Self::prepare_at(Place::loopback(ports, zone), QUARTER).await?;
         pebble.run().await?;
         Ok(pebble)
     }
@@ -75,11 +96,27 @@ impl Pebble {
     /// # Errors
     /// When no port is free.
     pub async fn prepare(ports: Ports, validity: u32) -> Result<Self> {
+        Self::prepare_at(Place::loopback(ports, ZONE), validity).await
+    }
+
+    /// Starts one elsewhere.
+    ///
+    /// # Errors
+    /// When it is not installed, or does not come up.
+    pub async fn start_at(place: Place) -> Result<Self> {
+        let mut pebble = Self::prepare_at(place, QUARTER).await?;
+        pebble.run().await?;
+        Ok(pebble)
+    }
+
+    async fn prepare_at(place: Place, validity: u32) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let own = Ports::find()?;
-        let ca_pem = write_files(&directory, &own, ports, validity)?;
-        let (resolver, dns) = resolve(ports.dns, ZONE).await?;
-        Ok(Self { address: own.http, management: own.https, ca_pem, resolver, dns, process: None, directory })
+        let at = |port: SocketAddr| SocketAddr::from((place.listen, port.port()));
+        let (address, management) = (at(own.http), at(own.https));
+        let ca_pem = write_files(&directory, (address, management), place, validity)?;
+        let (resolver, dns) = resolve(place).await?;
+        Ok(Self { address, management, ca_pem, resolver, dns, process: None, directory })
     }
 
     /// Runs it.
@@ -104,7 +141,11 @@ impl Pebble {
 
     /// URL of its directory.
     pub fn directory(&self) -> String {
-        format!("https://localhost:{}/dir", self.address.port())
+        if self.address.ip().is_loopback() {
+            format!("https://localhost:{}/dir", self.address.port())
+        } else {
+            format!("https://{}/dir", self.address)
+        }
     }
 
     /// The file that its own server certificate is verified with.
@@ -137,19 +178,19 @@ impl Drop for Pebble {
 }
 
 /// Writes configuration, certificate and key; gives the certificate, which signs itself.
-fn write_files(directory: &TempDir, own: &Ports, ports: Ports, validity: u32) -> Result<String> {
+fn write_files(directory: &TempDir, (address, management): (SocketAddr, SocketAddr), place: Place, validity: u32) -> Result<String> {
     let key = KeyPair::generate()?;
-    let certificate = CertificateParams::new(vec!["localhost".to_owned()])?.self_signed(&key)?.pem();
+    let certificate = CertificateParams::new(vec!["localhost".to_owned(), address.ip().to_string()])?.self_signed(&key)?.pem();
     let path = |name: &str| directory.path().join(name);
     std::fs::write(path("cert.pem"), &certificate)?;
     std::fs::write(path("key.pem"), key.serialize_pem())?;
     let config = json!({"pebble": {
-        "listenAddress": own.http.to_string(),
-        "managementListenAddress": own.https.to_string(),
+        "listenAddress": address.to_string(),
+        "managementListenAddress": management.to_string(),
         "certificate": path("cert.pem"),
         "privateKey": path("key.pem"),
-        "httpPort": ports.http.port(),
-        "tlsPort": ports.https.port(),
+        "httpPort": place.ports.0,
+        "tlsPort": place.ports.1,
         "ocspResponderURL": "",
         "externalAccountBindingRequired": false,
         "profiles": {"default": {"description": "the only one", "validityPeriod": validity}},
@@ -173,11 +214,11 @@ fn binary() -> Result<PathBuf> {
 }
 
 /// Starts the resolver; gives its address too.
-async fn resolve(vrata: SocketAddr, zone: &'static str) -> Result<(JoinHandle<()>, SocketAddr)> {
+async fn resolve(place: Place) -> Result<(JoinHandle<()>, SocketAddr)> {
     let (udp, tcp) = both().await?;
     let address = udp.local_addr()?;
     let task = tokio::spawn(async move {
-        tokio::join!(serve_udp(udp, vrata, zone), serve_tcp(tcp, vrata, zone));
+        tokio::join!(serve_udp(udp, place), serve_tcp(tcp, place));
     });
     Ok((task, address))
 }
@@ -193,22 +234,22 @@ async fn both() -> Result<(UdpSocket, TcpListener)> {
     bail!("no port is free for TCP and UDP alike")
 }
 
-async fn serve_udp(socket: UdpSocket, vrata: SocketAddr, zone: &str) {
+async fn serve_udp(socket: UdpSocket, place: Place) {
     let mut buffer = vec![0; 4096];
     while let Ok((length, client)) = socket.recv_from(&mut buffer).await {
-        if let Ok(reply) = reply(&buffer[..length], vrata, zone).await {
+        if let Ok(reply) = reply(&buffer[..length], place).await {
             let _ = socket.send_to(&reply, client).await;
         }
     }
 }
 
-async fn serve_tcp(listener: TcpListener, vrata: SocketAddr, zone: &'static str) {
+async fn serve_tcp(listener: TcpListener, place: Place) {
     while let Ok((mut stream, _)) = listener.accept().await {
         tokio::spawn(async move {
             while let Ok(length) = stream.read_u16().await {
                 let mut query = vec![0; length.into()];
                 stream.read_exact(&mut query).await?;
-                let reply = reply(&query, vrata, zone).await?;
+                let reply = reply(&query, place).await?;
                 stream.write_u16(reply.len().try_into()?).await?;
                 stream.write_all(&reply).await?;
             }
@@ -217,25 +258,25 @@ async fn serve_tcp(listener: TcpListener, vrata: SocketAddr, zone: &'static str)
     }
 }
 
-async fn reply(query: &[u8], vrata: SocketAddr, zone: &str) -> Result<Vec<u8>> {
+async fn reply(query: &[u8], place: Place) -> Result<Vec<u8>> {
     let message = Message::from_vec(query)?;
     let question = message.queries.first().context("no question")?;
-    let mut apex = Name::from_ascii(zone)?;
+    let mut apex = Name::from_ascii(place.zone)?;
     apex.set_fqdn(true);
     if apex.zone_of(question.name()) {
-        return relay(query, vrata).await;
+        return relay(query, place.dns).await;
     }
     let mut reply = Message::new(message.metadata.id, MessageType::Response, message.metadata.op_code);
     reply.metadata.response_code = ResponseCode::NoError;
     reply.add_query(question.clone());
     if question.query_type() == RecordType::A {
-        reply.add_answer(Record::from_rdata(question.name().clone(), 1, RData::A(A(Ipv4Addr::LOCALHOST))));
+        reply.add_answer(Record::from_rdata(question.name().clone(), 1, RData::A(A(place.web))));
     }
     Ok(reply.to_vec()?)
 }
 
 async fn relay(query: &[u8], server: SocketAddr) -> Result<Vec<u8>> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
     socket.connect(server).await?;
     socket.send(query).await?;
     let mut buffer = vec![0; 4096];

@@ -16,6 +16,9 @@ pub const ZONE: &str = "dyn.cloud.e-infra.cz";
 /// The gateway's public address; every replica answers at it.
 pub const PUBLIC: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
+/// The lab's own address among the pods.
+pub const HERE: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 1);
+
 /// Namespace of the program's own objects.
 pub const NAMESPACE: &str = "vrata-system";
 
@@ -49,6 +52,7 @@ impl Default for Options {
 #[derive(Debug, Clone)]
 pub struct Vrata {
     ca_pem: String,
+    issuer: String,
 }
 
 /// One of its pods.
@@ -103,7 +107,7 @@ pub async fn vrata(lab: &Lab, options: Options) -> Result<Vrata> {
         eventually("the issuer is taken", async || kubectl.apply(&issuer).await, |()| true).await?;
     }
     kubectl.apply(&(rights()? + &objects(&options))).await?;
-    let vrata = Vrata { ca_pem: authority.certificate };
+    let vrata = Vrata { ca_pem: authority.certificate, issuer };
     vrata.ready(lab, options.replicas).await?;
     Ok(vrata)
 }
@@ -112,6 +116,11 @@ impl Vrata {
     /// The root that its certificates chain to, unless the test chose another issuer. PEM.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
+    }
+
+    /// The manifest of its issuer.
+    pub fn issuer(&self) -> String {
+        self.issuer.clone()
     }
 
     /// A client of whichever replica.

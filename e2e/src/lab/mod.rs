@@ -164,6 +164,17 @@ impl Lab {
         std::fs::read(self.logs().join(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
+    /// What a pod's program has written to a file of its volume `volume`, whichever pod has one.
+    ///
+    /// # Errors
+    /// When no pod has it.
+    pub fn file(&self, volume: &str, path: &str) -> Result<String> {
+        let pods = std::fs::read_dir(self.directory.path().join("cluster/pods"))?;
+        let files = pods.flatten().map(|pod| pod.path().join(volume).join(path));
+        let found = files.filter_map(|file| std::fs::read_to_string(file).ok()).next();
+        found.with_context(|| format!("no pod has {path} in its volume {volume}"))
+    }
+
     /// What ServiceAccounts have asked the API server for, a JSON object a line.
     pub fn audit(&self) -> String {
         self.log("audit.log")

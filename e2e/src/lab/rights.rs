@@ -28,8 +28,9 @@ fn what(event: &Value) -> String {
     let object = &event["objectRef"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let sub = object["subresource"].as_str().map(|sub| format!("/{sub}")).unwrap_or_default();
+    let name = object["name"].as_str().map(|name| format!(" {name}")).unwrap_or_default();
     let group = object["apiGroup"].as_str().map(|group| format!(".{group}")).unwrap_or_default();
-    format!("{} {}{group}{sub}", text(&event["verb"]), text(&object["resource"]))
+    format!("{} {}{group}{sub}{name} ({})", text(&event["verb"]), text(&object["resource"]), text(&event["requestURI"]))
 }
 
 #[cfg(test)]
@@ -40,10 +41,10 @@ mod tests {
     fn only_refusals_of_the_program_count() {
         let line = |user: &str, code: u16| {
             format!(
-                r#"{{"stage":"ResponseComplete","verb":"patch","user":{{"username":"{user}"}},"objectRef":{{"resource":"ingresses","apiGroup":"networking.k8s.io","subresource":"status"}},"responseStatus":{{"code":{code}}}}}"#
+                r#"{{"stage":"ResponseComplete","verb":"patch","user":{{"username":"{user}"}},"objectRef":{{"resource":"ingresses","apiGroup":"networking.k8s.io","subresource":"status"}},"requestURI":"/x","responseStatus":{{"code":{code}}}}}"#
             )
         };
         let audit = [line(super::ACCOUNT, 200), line(super::ACCOUNT, 403), line("system:serviceaccount:a:b", 403)].join("\n");
-        assert_eq!(refused(&audit).into_iter().collect::<Vec<_>>(), ["patch ingresses.networking.k8s.io/status"]);
+        assert_eq!(refused(&audit).into_iter().collect::<Vec<_>>(), ["patch ingresses.networking.k8s.io/status (/x)"]);
     }
 }

@@ -10,7 +10,7 @@ use hickory_proto::rr::RecordType;
 use serde_json::Value;
 
 /// Reasons of the Events about an object.
-async fn reasons(lab: &Lab, namespace: &str, name: &str) -> Result<Vec<String>> {
+pub(super) async fn reasons(lab: &Lab, namespace: &str, name: &str) -> Result<Vec<String>> {
     let events = lab.kubectl().list("events", namespace).await?;
     let about = events.iter().filter(|event| event["involvedObject"]["name"] == name);
     Ok(about.filter_map(|event| event["reason"].as_str()).map(str::to_owned).collect())

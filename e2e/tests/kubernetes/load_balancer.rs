@@ -1,1 +1,74 @@
-//! To come.
+//! Services of type LoadBalancer.
+
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::{Context, Result};
+use e2e::lab::install::{self, NAMESPACE, Options, ZONE};
+use e2e::lab::{Lab, app};
+use e2e::{dns, eventually};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+
+async fn tcp(address: SocketAddr) -> Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(b"hello").await?;
+    stream.shutdown().await?;
+    let mut back = Vec::new();
+    stream.read_to_end(&mut back).await?;
+    Ok(back)
+}
+
+async fn udp(address: SocketAddr) -> Result<Vec<u8>> {
+    let (socket, mut back) = (UdpSocket::bind("0.0.0.0:0").await?, [0; 16]);
+    socket.send_to(b"hello", address).await?;
+    let length = tokio::time::timeout(std::time::Duration::from_secs(1), socket.recv(&mut back)).await??;
+    Ok(back[..length].to_vec())
+}
+
+#[test]
+fn an_address_is_allocated_named_served_and_kept() -> Result<()> {
+    Lab::start()?.run(async |lab| {
+        let (kubectl, vrata) = (lab.kubectl(), install::vrata(lab, Options::default()).await?);
+        let host = format!("db.{ZONE}");
+        let entry = |service: &Value| service["status"]["loadBalancer"]["ingress"][0].clone();
+        kubectl.apply(&(app::echo("db") + &app::load_balancer("db", "db", &host))).await?;
+        let service = kubectl.get_until("it has an address", "service", "db", "db", |service| entry(service)["ip"].is_string()).await?;
+        let address: IpAddr = entry(&service)["ip"].as_str().context("no address")?.parse()?;
+        assert_eq!(entry(&service)["ipMode"], "Proxy");
+        let ports = json!([{"port": 5432, "protocol": "TCP"}, {"port": 5432, "protocol": "UDP"}]);
+        assert_eq!(entry(&service)["ports"], ports);
+        eventually("DNS answers", async || dns::dig(vrata.dns(), &[&host]).await, |answer| *answer == address.to_string()).await?;
+        let at = SocketAddr::new(address, 5432);
+        eventually("TCP is forwarded", async || tcp(at).await, |back| back == b"hello").await?;
+        eventually("UDP is forwarded", async || udp(at).await, |back| back == b"hello").await?;
+
+        // Killed and started again in its pod, and as another pod: the status is what is remembered.
+        let [replica] = vrata.ready(lab, 1).await?.try_into().unwrap();
+        lab.signal(replica.process, Signal::SIGKILL)?;
+        eventually("it runs again", async || vrata.replicas(lab).await, |now| now.iter().any(|now| now.ready && now.process != replica.process))
+            .await?;
+        eventually("TCP is forwarded again", async || tcp(at).await, |back| back == b"hello").await?;
+        kubectl.run(&["delete", "pod", &replica.name, "--namespace", NAMESPACE]).await?;
+        vrata.ready(lab, 1).await?;
+        eventually("TCP is forwarded by another", async || tcp(at).await, |back| back == b"hello").await?;
+        let now = kubectl.get("service", "db", "db").await?;
+        assert_eq!(now["metadata"]["resourceVersion"], service["metadata"]["resourceVersion"]);
+
+        kubectl
+            .run(&[
+                "patch",
+                "service",
+                "db",
+                "--namespace",
+                "db",
+                "--type=json",
+                "-p",
+                r#"[{"op":"replace","path":"/spec/type","value":"ClusterIP"}]"#,
+            ])
+            .await?;
+        eventually("the name is gone", async || dns::dig(vrata.dns(), &[&host]).await, String::is_empty).await?;
+        Ok(())
+    })
+}

@@ -2,8 +2,13 @@
 //! something have one to themselves.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod api_server;
 mod chart;
 mod ingress;
+mod kinds;
 mod lab;
+mod load_balancer;
 mod metrics;
 mod migration;
+mod replicas;
+mod tenants;
