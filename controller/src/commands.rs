@@ -87,8 +87,11 @@ fn install_tls_provider() -> anyhow::Result<()> {
     rustls::crypto::aws_lc_rs::default_provider().install_default().map_err(|_| anyhow::anyhow!("a TLS provider is installed already"))
 }
 
+/// What is logged unless `VRATA_LOG` says otherwise. kube's client has a line for each attempt; whoever asks tells of the failure.
+const LOGGED: &str = "info,pingora_core=warn,pingora_proxy=warn,kube_client::client::builder=off";
+
 fn log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("VRATA_LOG").unwrap_or_else(|_| "info,pingora_core=warn,pingora_proxy=warn".into());
+    let filter = tracing_subscriber::EnvFilter::try_from_env("VRATA_LOG").unwrap_or_else(|_| LOGGED.into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
 }
 

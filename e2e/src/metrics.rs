@@ -13,7 +13,7 @@ const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/helm/vrata/f
 const OF_PROMETHEUS: [&str; 2] = ["pod", "instance"];
 
 /// What a program has in a cluster only.
-const OF_CLUSTERS: [&str; 2] = ["vrata_source_", "vrata_cluster_"];
+const OF_CLUSTERS: [&str; 3] = ["vrata_source_", "vrata_cluster_", "vrata_leader"];
 
 /// Each metric that is there, with its labels.
 pub type Metrics = BTreeMap<String, BTreeSet<String>>;

@@ -128,6 +128,8 @@ fn with_bundle(found: &ValidatingWebhookConfiguration, bundle: &str) -> Option<V
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::lease::Moment;
+    use crate::replicas::fake_api::FakeApi;
 
     fn now() -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_500_000)
@@ -159,5 +161,49 @@ mod tests {
         let mut written = patch;
         written["metadata"]["name"] = "v".into();
         assert_eq!(with_bundle(&serde_json::from_value(written).unwrap(), "PEM"), None);
+    }
+
+    /// Asks until it is so.
+    async fn until(mut is_so: impl FnMut() -> bool) {
+        let asked = async {
+            while !is_so() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), asked).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_leader_makes_what_every_replica_serves_and_one_that_does_not_lead_makes_nothing() {
+        const PATH: &str = "/api/v1/namespaces/vrata-system/secrets/vrata-admission";
+        let api = Arc::<FakeApi>::default();
+        let (client, names) = (api.client(), vec!["vrata-admission.vrata-system.svc".to_owned()]);
+        let (leadership, grants) = Leadership::contended("a");
+        let leadership = leadership.in_term(1);
+        let kept = watch::Sender::default();
+        let following = follow(&client, "vrata-system", &kept);
+        let leading = lead(&client, "vrata-system", &names, "vrata-admission", &leadership);
+        tokio::select! {
+            () = following => {},
+            () = leading => {},
+            () = async {
+                // Nothing is made as long as nobody leads.
+                for _ in 0..100 {
+                    tokio::task::yield_now().await;
+                }
+                assert_eq!(api.get(PATH), None);
+            } => {},
+        }
+        grants.grant(Some(Moment::now() + Duration::from_secs(3600)));
+        tokio::select! {
+            () = lead(&client, "vrata-system", &names, "vrata-admission", &leadership) => {},
+            () = until(|| api.get(PATH).is_some()) => {},
+        }
+        tokio::select! {
+            () = follow(&client, "vrata-system", &kept) => {},
+            () = until(|| kept.borrow().is_some()) => {},
+        }
+        let stored: Secret = serde_json::from_value(api.get(PATH).unwrap()).unwrap();
+        assert_eq!(kept.borrow().as_deref(), read(&stored).as_ref());
     }
 }

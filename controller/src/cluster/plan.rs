@@ -23,6 +23,10 @@ pub struct Plan {
 /// Compares what a pass decided with what its objects hold. `memory` learns which objects are seen.
 #[must_use]
 pub fn plan(pass: &Pass, settings: &Settings, memory: &mut Memory, now: Timestamp) -> Plan {
+    // What was kept from the last run is served and no more.
+    if pass.read.stale {
+        return Plan { without_events: true, ..Plan::default() };
+    }
     memory.see(&pass.read.objects, now);
     let services = services::wanted(pass, settings, memory);
     let withdrawn = events::withdrawals(pass, &services.withdrawn, memory, now);

@@ -42,6 +42,8 @@ pub(super) fn find(objects: &Objects, named: &ObjectRef) -> Option<Subject> {
         "Issuer" => of(&objects.issuers, &key),
         "ClusterIssuer" => of(&objects.cluster_issuers, &key),
         "Certificate" => of(&objects.certificates, &key),
+        "IPAddressPool" => of(&objects.address_pools, &key),
+        "ReferenceGrant" => of(&objects.reference_grants, &key),
         _ => None,
     }
     .unwrap_or_default();

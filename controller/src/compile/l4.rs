@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::l4::{L4Table, Listener, Transport};
@@ -13,7 +14,7 @@ use super::backends::Backends;
 use super::findings::{Findings, annotation};
 use super::report::ServicePortReport;
 use super::{Input, Settings};
-use crate::addresses::{Allocation, Allocations, PoolRanges, Port, Protocol, Reading, allocate, claim_of};
+use crate::addresses::{Allocation, Allocations, Claim, PoolRanges, Port, Protocol, Reading, ServiceClass, allocate, claim_of};
 use crate::config::Traffic;
 use crate::objects::{ObjectKey, Stored};
 use crate::problem::{Reason, Severity};
@@ -53,14 +54,30 @@ pub(crate) fn addresses(input: Input<'_>, findings: &mut Findings) -> Allocation
         report_request(stored, &reading, findings);
         claims.push(reading.claim);
     }
+    let others = held_by_others(input);
+    claims.extend(others.iter().cloned());
     let pools = pools(input, findings);
-    let outcome = allocate(&pools, &input.settings.quota, &input.facts.allocations, &claims);
+    let mut outcome = allocate(&pools, &input.settings.quota, &input.facts.allocations, &claims);
     for (key, refusal) in &outcome.refusals {
         if let Some(stored) = input.objects.services.get(key) {
             findings.push(Severity::Error, (&**stored).into(), refusal.field().to_owned(), refusal.reason(), refusal.to_string());
         }
     }
+    for other in &others {
+        outcome.allocations.services.remove(&other.service);
+    }
     outcome.allocations
+}
+
+/// Services of other classes that have addresses of our pools, as where two allocators run side by side: they keep them, and nobody else gets them.
+fn held_by_others(input: Input<'_>) -> Vec<Claim> {
+    let held = input.facts.allocations.services.keys().filter(|_| input.settings.serves_held_only);
+    let others = held.filter_map(|key| input.objects.services.get(key)).filter(|stored| !input.settings.service_class.is_ours(&stored.object));
+    let claim = |stored: &Arc<Stored<Service>>| {
+        let class = stored.object.spec.as_ref().and_then(|spec| spec.load_balancer_class.clone());
+        claim_of(stored, &ServiceClass { name: class, default: true }).map(|reading| Claim { request: None, ..reading.claim })
+    };
+    others.filter_map(claim).collect()
 }
 
 /// Listeners of one Service, and its ports for the report.

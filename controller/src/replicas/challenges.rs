@@ -60,6 +60,19 @@ pub fn from_config_map(found: &ConfigMap) -> Result<Challenges, serde_json::Erro
     })
 }
 
+/// `now`, and what a former leader has left: a CA that it told may still be looking. Where both answer the same question `now` does.
+#[must_use]
+pub fn with_left(now: &Challenges, left: &Challenges) -> Challenges {
+    let mut all = left.clone();
+    all.http01.extend(now.http01.clone());
+    all.tls_alpn01.extend(now.tls_alpn01.clone());
+    for (owner, values) in &now.dns01 {
+        let all = all.dns01.entry(owner.clone()).or_default();
+        all.extend(values.iter().filter(|value| !left.dns01.get(owner).is_some_and(|left| left.contains(value))).cloned());
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -76,6 +89,19 @@ mod tests {
             assert_eq!(from_config_map(&to_config_map(&challenges)).unwrap(), challenges);
         }
         assert_eq!(from_config_map(&ConfigMap::default()).unwrap(), Challenges::default());
+    }
+
+    #[test]
+    fn what_a_former_leader_left_is_answered_beside_what_is_asked_now() {
+        let txt = |values: &[&str]| BTreeMap::from([("_acme-challenge.c.test".to_owned(), values.iter().map(|value| (*value).to_owned()).collect())]);
+        let http = |token: &str| BTreeMap::from([(("a.test".to_owned(), token.to_owned()), token.to_owned())]);
+        let alpn = |byte| BTreeMap::from([("b.test".to_owned(), [byte; 32])]);
+        let left = Challenges { http01: http("1"), tls_alpn01: alpn(1), dns01: txt(&["1", "2"]) };
+        let now = Challenges { http01: http("2"), tls_alpn01: alpn(2), dns01: txt(&["2", "3"]) };
+        let all = with_left(&now, &left);
+        assert_eq!((all.http01.len(), all.tls_alpn01, all.dns01), (2, alpn(2), txt(&["1", "2", "3"])));
+        assert_eq!(with_left(&now, &Challenges::default()), now);
+        assert_eq!(with_left(&Challenges::default(), &left), left);
     }
 
     #[test]

@@ -228,7 +228,7 @@ impl ClusterParts {
             }
             before = now;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     fn config_maps(&self, leadership: &Leadership) -> Conditional<ConfigMap> {

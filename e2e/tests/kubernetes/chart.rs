@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use e2e::lab::{app, install};
 use e2e::{Client, Lab, eventually};
+use serde_json::Value;
 
 /// A file of `deploy/manifests/`, with the lab's image.
 fn manifests(file: &str) -> Result<String> {
@@ -39,6 +40,8 @@ fn the_plain_manifests_install_a_program_that_serves() -> Result<()> {
         let kubectl = lab.kubectl();
         apply(lab, &manifests("vrata.yaml")?, &[]).await?;
         kubectl.run(&["-n", install::NAMESPACE, "rollout", "status", "deployment/vrata", "--timeout=60s"]).await?;
+        let trusted = |configuration: &Value| configuration["webhooks"][0]["clientConfig"]["caBundle"].is_string();
+        kubectl.get_until("API servers know whom to trust", "validatingwebhookconfiguration", install::NAMESPACE, "vrata-admission", trusted).await?;
         let host = "hello.dyn.example.org";
         kubectl.apply(&(app::echo("hello") + &app::ingress("hello", "web", host).replace("nginx", "vrata"))).await?;
         let pods = kubectl.list("pods", install::NAMESPACE).await?;

@@ -4,6 +4,7 @@
 mod properties;
 mod scenario;
 mod tenancy;
+mod tenancy_properties;
 
 use std::collections::BTreeMap;
 

@@ -206,3 +206,15 @@ fn a_service_of_another_class_is_left_alone() {
     world.apply(&service);
     assert_eq!(world.settle(), Vec::<String>::new());
 }
+
+#[test]
+fn an_address_that_a_service_of_another_class_has_is_not_given_away() {
+    let mut world = World::new();
+    let mut service = balancer("team", "metallb", &json!({}), &[5432]);
+    service["spec"]["loadBalancerClass"] = "metallb.io/metallb".into();
+    service["status"] = json!({"loadBalancer": {"ingress": [{"ip": FREE[0]}]}});
+    world.apply(&service);
+    world.apply(&balancer("team", "ours", &json!({}), &[5432]));
+    assert_eq!(world.settle(), ["Service team/ours = 198.51.100.1", "Normal AddressAllocated Service team/ours"]);
+    assert_eq!(*world.status("Service team/metallb"), service["status"]);
+}

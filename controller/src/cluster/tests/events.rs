@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 use super::world::{World, backend, balancer, ingress};
-use crate::cluster::{Memory, Plan, Write};
+use crate::cluster::{Memory, Plan, Settings, Write, plan};
 use crate::problem::{ObjectRef, Problem, Reason, Severity};
 
 fn problem(name: &str, severity: Severity, message: &str) -> Problem {
@@ -41,14 +41,32 @@ fn what_lasts_is_told_every_half_hour_and_hints_once() {
     let mut world = world();
     let (warning, hint) = ("Warning NoEffect Service team/web", "Normal NoEffect Service team/web");
     assert_eq!(told(&mut world, &problems), [warning, warning, hint]);
+    let at = world.now;
     assert_eq!(told(&mut world, &problems), Vec::<String>::new());
     world.told = problems.to_vec();
     let due = world.plan().due.unwrap();
-    assert_eq!(due - world.now, SignedDuration::from_mins(30));
+    assert_eq!(due - at, SignedDuration::from_mins(30));
     world.now = due;
     let again = "Warning NoEffect again Service team/web";
     assert_eq!(told(&mut world, &problems), [again, again]);
     assert_eq!(told(&mut world, &problems), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_mended_at_once_is_not_told() {
+    let mut world = world();
+    let pass = |world: &mut World, problems: &[Problem]| {
+        world.told = problems.to_vec();
+        world.now += SignedDuration::from_millis(1500);
+        plan(&world.pass(), &Settings::default(), &mut world.memory, world.now)
+    };
+    let problems = [problem("web", Severity::Error, "e")];
+    let first = pass(&mut world, &problems);
+    assert_eq!((first.writes, first.due), (vec![], Some(world.now + SignedDuration::from_secs(2))));
+    assert_eq!(pass(&mut world, &[]), Plan::default());
+    assert_eq!(pass(&mut world, &problems).writes, []);
+    assert_eq!(pass(&mut world, &problems).writes, []);
+    assert_eq!(pass(&mut world, &problems).writes.len(), 1);
 }
 
 #[test]

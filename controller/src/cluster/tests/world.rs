@@ -105,8 +105,9 @@ impl World {
     /// What is planned once problems have stood for a moment.
     pub(super) fn plan(&mut self) -> Plan {
         let pass = self.pass();
+        self.now += SignedDuration::from_secs(1);
         let _ = plan(&pass, &self.settings, &mut self.memory, self.now);
-        self.now += SignedDuration::from_secs(3);
+        self.now += SignedDuration::from_secs(2);
         plan(&pass, &self.settings, &mut self.memory, self.now)
     }
 

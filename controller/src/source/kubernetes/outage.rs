@@ -1,13 +1,17 @@
 //! Which kinds cannot be read at the moment, and what of it is worth a line in the log: the beginning and the end of an outage, not each attempt. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::fault::{Class, Fault};
 use super::subject::Subject;
 
 /// The kinds that fail, with the class of the last failure.
 #[derive(Debug, Default)]
-pub(super) struct Outages(BTreeMap<Subject, Class>);
+pub(super) struct Outages {
+    failing: BTreeMap<Subject, Class>,
+    /// What was told since all was well.
+    told: BTreeSet<Class>,
+}
 
 /// A line for the log.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,25 +29,33 @@ impl Outages {
         if fault.class == Class::Gone {
             return None;
         }
-        let known = self.0.values().any(|class| *class == fault.class);
-        let alone = fault.class == Class::Forbidden && self.0.get(&subject) != Some(&Class::Forbidden);
-        self.0.insert(subject, fault.class);
-        (!known || alone).then(|| Line::Begun(format!("cannot watch {}: {}", subject.name(), fault.message)))
+        let before = self.failing.insert(subject, fault.class);
+        // A connection may break off at any time; that the next one does so too is worth a word.
+        let is_once = fault.class == Class::Cut && before.is_none();
+        let is_new = match fault.class {
+            Class::Forbidden => before != Some(Class::Forbidden),
+            class => !self.told.contains(&class),
+        };
+        (is_new && !is_once).then(|| {
+            self.told.insert(fault.class);
+            Line::Begun(format!("cannot watch {}: {}", subject.name(), fault.message))
+        })
     }
 
     /// Whether the kind fails.
     pub(super) fn is_out(&self, subject: Subject) -> bool {
-        self.0.contains_key(&subject)
+        self.failing.contains_key(&subject)
     }
 
     /// The kinds that fail.
     pub(super) fn kinds(&self) -> impl Iterator<Item = Subject> {
-        self.0.keys().copied()
+        self.failing.keys().copied()
     }
 
     /// A kind is read again.
     pub(super) fn restored(&mut self, subject: Subject) -> Option<Line> {
-        (self.0.remove(&subject).is_some() && self.0.is_empty()).then_some(Line::Over)
+        let is_over = self.failing.remove(&subject).is_some() && self.failing.is_empty();
+        (is_over && !std::mem::take(&mut self.told).is_empty()).then_some(Line::Over)
     }
 }
 
@@ -72,6 +84,16 @@ mod tests {
         let (a, b) = (Subject::Kind(Kind::Secret), Subject::Kind(Kind::Service));
         let told: Vec<_> = [a, b, a, b].into_iter().map(|subject| outages.failed(subject, &forbidden).is_some()).collect();
         assert_eq!(told, [true, true, false, false]);
+    }
+
+    #[test]
+    fn a_connection_that_breaks_off_is_told_when_the_next_one_does_too() {
+        let (mut outages, cut) = (Outages::default(), Fault::new(Class::Cut, "cut"));
+        let subject = Subject::Kind(Kind::Secret);
+        assert_eq!((outages.failed(subject, &cut), outages.restored(subject)), (None, None));
+        let told: Vec<_> = (0..3).map(|_| outages.failed(subject, &cut)).collect();
+        assert_eq!(told, [None, Some(Line::Begun("cannot watch Secret: cut".into())), None]);
+        assert_eq!(outages.restored(subject), Some(Line::Over));
     }
 
     #[test]

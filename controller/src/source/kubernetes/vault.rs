@@ -1,6 +1,7 @@
-//! Secrets: their metadata is known of all, their content is asked for only of those that something names. Pure.
+//! Secrets: their metadata is known of all, their content is asked for only of those that something names. Pure; time is an argument.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -8,6 +9,10 @@ use super::mirror;
 use crate::objects::ObjectKey;
 use crate::replicas::MANAGED_BY;
 use crate::source::object::Kind;
+
+/// How long a content is held after nothing names its Secret any more. It spares a request when the name comes back, and whoever looks for Secrets that were
+/// deleted has then long stopped wanting this one.
+const HELD_UNNAMED: Duration = Duration::from_secs(60);
 
 /// What is known of Secrets.
 #[derive(Debug, Default)]
@@ -27,6 +32,8 @@ struct Known {
     got: Option<String>,
     /// Whether it is this program's own.
     ours: bool,
+    /// Since when it is held although nothing names it.
+    unnamed: Option<Instant>,
 }
 
 /// What is to be done about contents.
@@ -72,16 +79,17 @@ impl Vault {
     }
 
     /// These are named now. What is returned counts as done.
-    pub(super) fn name(&mut self, named: BTreeSet<ObjectKey>) -> Steps {
+    pub(super) fn name(&mut self, named: BTreeSet<ObjectKey>, now: Instant) -> Steps {
         self.named = named;
         let mut steps = Steps::default();
         for (key, known) in &mut self.known {
             let wanted = known.ours || self.named.contains(key);
+            known.unnamed = (!wanted && known.asked.is_some()).then(|| known.unnamed.unwrap_or(now));
             if wanted && known.asked.as_ref() != Some(&known.told) && known.got.as_ref() != Some(&known.told) {
                 known.asked = Some(known.told.clone());
                 steps.ask.push(key.clone());
-            } else if !wanted && known.asked.is_some() {
-                (known.asked, known.got) = (None, None);
+            } else if known.unnamed.is_some_and(|since| now.saturating_duration_since(since) >= HELD_UNNAMED) {
+                (known.asked, known.got, known.unnamed) = (None, None, None);
                 steps.forget.push(key.clone());
             }
         }
@@ -126,33 +134,40 @@ mod tests {
     fn contents_are_asked_for_when_they_are_named_and_when_they_change() {
         let mut vault = Vault::new(None);
         assert_eq!(vault.list(&[plain("a", "1"), plain("b", "2")]), (vec![], false));
-        assert_eq!(vault.name(named(&["a", "c"])), ask(&["a"]));
-        assert_eq!(vault.name(named(&["a", "c"])), ask(&[]), "it was asked for");
+        assert_eq!(vault.name(named(&["a", "c"]), Instant::now()), ask(&["a"]));
+        assert_eq!(vault.name(named(&["a", "c"]), Instant::now()), ask(&[]), "it was asked for");
         assert!(vault.answered(&ObjectKey::new("ns", "a"), Some("1")));
         assert!(!vault.apply(&plain("b", "3")), "nobody names it");
         assert!(vault.apply(&plain("a", "4")) && vault.apply(&plain("c", "5")));
-        assert_eq!(vault.name(named(&["a", "c"])), ask(&["a", "c"]));
+        assert_eq!(vault.name(named(&["a", "c"]), Instant::now()), ask(&["a", "c"]));
     }
 
     #[test]
     fn a_content_that_is_newer_than_what_was_told_is_not_asked_for_again() {
         let mut vault = Vault::new(None);
         vault.list(&[plain("a", "1")]);
-        vault.name(named(&["a"]));
+        vault.name(named(&["a"]), Instant::now());
         vault.answered(&ObjectKey::new("ns", "a"), Some("2"));
-        assert_eq!(vault.name(named(&["a"])), ask(&[]));
+        assert_eq!(vault.name(named(&["a"]), Instant::now()), ask(&[]));
         vault.apply(&plain("a", "2"));
-        assert_eq!(vault.name(named(&["a"])), ask(&[]));
+        assert_eq!(vault.name(named(&["a"]), Instant::now()), ask(&[]));
     }
 
     #[test]
     fn what_nobody_names_any_more_is_forgotten() {
         let mut vault = Vault::new(None);
+        let start = Instant::now();
+        let later = move |seconds| start + Duration::from_secs(seconds);
         vault.list(&[plain("a", "1"), plain("b", "1")]);
-        vault.name(named(&["a", "b"]));
-        assert_eq!(vault.name(named(&["b"])), Steps { ask: vec![], forget: keys(&["a"]) });
+        vault.name(named(&["a", "b"]), later(0));
+        let forgotten = |vault: &mut Vault, names: &[&str], seconds| vault.name(named(names), later(seconds)).forget;
+        assert_eq!(forgotten(&mut vault, &["b"], 10), []);
+        assert_eq!(forgotten(&mut vault, &["a", "b"], 60), [], "it is named again");
+        assert_eq!(forgotten(&mut vault, &["b"], 61), []);
+        assert_eq!(forgotten(&mut vault, &["b"], 120), []);
+        assert_eq!(vault.name(named(&["b"]), later(121)), Steps { ask: vec![], forget: keys(&["a"]) });
         assert!(!vault.answered(&ObjectKey::new("ns", "a"), Some("1")), "an answer that comes too late");
-        assert_eq!(vault.name(named(&["a", "b"])), ask(&["a"]));
+        assert_eq!(vault.name(named(&["a", "b"]), Instant::now()), ask(&["a"]));
         assert_eq!(vault.list(&[plain("a", "1")]), (keys(&["b"]), false));
         assert_eq!((vault.delete(&plain("a", "1")), vault.delete(&plain("a", "1"))), (Some(ObjectKey::new("ns", "a")), None));
     }
@@ -163,6 +178,6 @@ mod tests {
         let labels = json!({"app.kubernetes.io/managed-by": "vrata"});
         let ours = secret("vrata-system", "account", "1", &labels);
         assert!(vault.apply(&ours) && !vault.apply(&secret("ns", "account", "1", &labels)));
-        assert_eq!(vault.name(BTreeSet::new()).ask, [ObjectKey::new("vrata-system", "account")]);
+        assert_eq!(vault.name(BTreeSet::new(), Instant::now()).ask, [ObjectKey::new("vrata-system", "account")]);
     }
 }

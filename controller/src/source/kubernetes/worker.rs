@@ -208,7 +208,7 @@ impl Worker {
 
     /// Has the Secrets that are named now fetched; publishes when none is missing, or the wait was long enough.
     fn settle(&mut self) {
-        let steps = self.vault.name(named_secrets(self.seen.mirror.objects(), &self.settings));
+        let steps = self.vault.name(named_secrets(self.seen.mirror.objects(), &self.settings), Instant::now().into_std());
         for key in &steps.forget {
             self.forget(key);
         }

@@ -8,7 +8,7 @@ use proptest::sample::select;
 use super::scenario::Asks;
 use super::*;
 
-const NAMES: [&str; 9] = ["a/1", "a/2", "a/3", "a/4", "b/1", "b/2", "b/3", "c/1", "c/2"];
+pub(super) const NAMES: [&str; 9] = ["a/1", "a/2", "a/3", "a/4", "b/1", "b/2", "b/3", "c/1", "c/2"];
 
 fn ranges() -> PoolRanges {
     let pools = [
@@ -19,7 +19,7 @@ fn ranges() -> PoolRanges {
     PoolRanges::parse(&pools).unwrap()
 }
 
-fn any_asks() -> impl Strategy<Value = Asks> {
+pub(super) fn any_asks() -> impl Strategy<Value = Asks> {
     let families = select(vec![
         Families::Any,
         Families::Single(Family::V4),
@@ -55,7 +55,7 @@ fn any_claims() -> impl Strategy<Value = BTreeMap<ObjectKey, Claim>> {
     proptest::collection::vec(one, 0..12).prop_map(|claims| claims.into_iter().collect())
 }
 
-fn list(claims: &BTreeMap<ObjectKey, Claim>) -> Vec<Claim> {
+pub(super) fn list(claims: &BTreeMap<ObjectKey, Claim>) -> Vec<Claim> {
     claims.values().cloned().collect()
 }
 
