@@ -29,8 +29,10 @@ pub(super) fn deny(repository: &Repository, _: &Options) -> Result<Outcome> {
     passed(repository.run(program).args(["--locked", "check", "licenses", "bans", "sources"]).run())
 }
 
+/// Programs are named one by one: `--bins` takes those with `test = false` too, and a fuzz target that is run as a test never ends.
 pub(super) fn unit(repository: &Repository, _: &Options) -> Result<Outcome> {
-    passed(repository.cargo(["test", "--workspace", "--lib", "--bins"]).run())
+    let programs = tested_programs(&metadata(repository)?);
+    passed(repository.cargo(["test", "--workspace", "--lib"]).args(programs.iter().flat_map(|name| ["--bin", name])).run())
 }
 
 pub(super) fn doctest(repository: &Repository, _: &Options) -> Result<Outcome> {
@@ -68,10 +70,19 @@ fn metadata(repository: &Repository) -> Result<Value> {
     serde_json::from_str(&text).with_context(|| format!("cargo metadata said:\n{text}"))
 }
 
-fn test_targets(metadata: &Value) -> Vec<TestTarget> {
+/// Every target with its package.
+fn targets(metadata: &Value) -> impl Iterator<Item = (&Value, &Value)> {
     let packages = metadata["packages"].as_array().into_iter().flatten();
-    let targets = packages.flat_map(|package| package["targets"].as_array().into_iter().flatten().map(move |target| (package, target)));
-    let tests = targets.filter(|(_, target)| target["kind"][0] == "test");
+    packages.flat_map(|package| package["targets"].as_array().into_iter().flatten().map(move |target| (package, target)))
+}
+
+fn tested_programs(metadata: &Value) -> Vec<String> {
+    let programs = targets(metadata).filter(|(_, target)| target["kind"][0] == "bin" && target["test"] == true);
+    programs.filter_map(|(_, target)| Some(target["name"].as_str()?.to_owned())).collect()
+}
+
+fn test_targets(metadata: &Value) -> Vec<TestTarget> {
+    let tests = targets(metadata).filter(|(_, target)| target["kind"][0] == "test");
     tests
         .filter_map(|(package, target)| Some(TestTarget { package: package["name"].as_str()?.into(), name: target["name"].as_str()?.into() }))
         .collect()
@@ -81,7 +92,7 @@ fn test_targets(metadata: &Value) -> Vec<TestTarget> {
 mod tests {
     use serde_json::json;
 
-    use super::{TestTarget, test_targets};
+    use super::{TestTarget, test_targets, tested_programs};
 
     #[test]
     fn tests_are_told_from_other_targets() {
@@ -92,5 +103,12 @@ mod tests {
         ]});
         let expected = [("vrata-dns", "oracle"), ("e2e", "e2e")].map(|(package, name)| TestTarget { package: package.into(), name: name.into() });
         assert_eq!(test_targets(&metadata), expected);
+    }
+    #[test]
+    fn programs_that_are_no_tests_are_left_out() {
+        let program = |name: &str, test: bool| json!({"kind": ["bin"], "name": name, "test": test});
+        let library = json!({"kind": ["lib"], "name": "fuzz", "test": true});
+        let metadata = json!({"packages": [{"name": "fuzz", "targets": [library, program("fuzz_names", false), program("vrata", true)]}]});
+        assert_eq!(tested_programs(&metadata), ["vrata"]);
     }
 }
