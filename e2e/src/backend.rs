@@ -13,10 +13,14 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::PrivatePkcs8KeyDer;
 use tokio::io::copy;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 /// A free port of this machine.
 const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -51,6 +55,23 @@ impl Backend {
             let service = service_fn(async |request| Ok::<_, Infallible>(describe(request).await));
             // A client that goes away is not this backend's concern.
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        })
+        .await
+    }
+
+    /// The same as [`Backend::http_at`] over TLS, with a certificate that it has signed itself.
+    ///
+    /// # Errors
+    /// When the address is taken.
+    pub async fn https_at(address: SocketAddr) -> Result<Self> {
+        let acceptor = self_signed()?;
+        Self::serve(address, move |stream| {
+            let acceptor = acceptor.clone();
+            async move {
+                let Ok(stream) = acceptor.accept(stream).await else { return };
+                let service = service_fn(async |request| Ok::<_, Infallible>(describe(request).await));
+                let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            }
         })
         .await
     }
@@ -217,6 +238,14 @@ async fn measure(request: Request<Incoming>) -> Response<BoxBody<Bytes, Infallib
         length += frame.data_ref().map_or(0, Bytes::len);
     }
     Response::new(BodyExt::boxed(Full::new(Bytes::from(length.to_string()))))
+}
+
+fn self_signed() -> Result<TlsAcceptor> {
+    let certified = rcgen::generate_simple_self_signed(vec!["backend.invalid".to_owned()])?;
+    let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider())).with_safe_default_protocol_versions()?;
+    let config = config.with_no_client_auth().with_single_cert(vec![certified.cert.der().clone()], key.into())?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 async fn describe(request: Request<Incoming>) -> Response<Full<Bytes>> {

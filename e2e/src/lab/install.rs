@@ -102,13 +102,14 @@ pub async fn vrata(lab: &Lab, options: Options) -> Result<Vrata> {
     let kinds = if options.kinds { crds() } else { String::new() };
     kubectl.apply(&(namespaces() + &kinds)).await?;
     let issuer = options.issuer.clone().unwrap_or_else(|| manifest::ca_issuer(&authority.certificate, &authority.key));
-    if options.kinds {
-        kubectl.run(&["wait", "crd", "--all", "--for=condition=Established", "--timeout=30s"]).await?;
-        eventually("the issuer is taken", async || kubectl.apply(&issuer).await, |()| true).await?;
-    }
     kubectl.apply(&(rights()? + &objects(&options))).await?;
     let vrata = Vrata { ca_pem: authority.certificate, issuer };
     vrata.ready(lab, options.replicas).await?;
+    // Not before: a CA that validates has to reach the public address.
+    if options.kinds {
+        kubectl.run(&["wait", "crd", "--all", "--for=condition=Established", "--timeout=30s"]).await?;
+        eventually("the issuer is taken", async || kubectl.apply(&vrata.issuer).await, |()| true).await?;
+    }
     Ok(vrata)
 }
 

@@ -17,20 +17,31 @@ pub(super) fn check(audit: &str) -> Result<()> {
     bail!("deploy/ does not give the rights to: {}", refused.into_iter().collect::<Vec<_>>().join(", "))
 }
 
-/// What was refused, each once: `watch endpoints`.
+/// What was refused and never allowed afterwards, each once: `watch endpoints`. An API server that has just started knows no roles yet.
 fn refused(audit: &str) -> BTreeSet<String> {
     let events = audit.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let ours = events.filter(|event| event["user"]["username"] == ACCOUNT && event["responseStatus"]["code"] == 403);
-    ours.filter(|event| event["stage"] == "ResponseComplete").map(|event| what(&event)).collect()
+    let mut refused = BTreeSet::new();
+    for event in events.filter(|event| event["user"]["username"] == ACCOUNT) {
+        match event["responseStatus"]["code"].as_u64() {
+            Some(403) => {
+                refused.insert(what(&event));
+            }
+            Some(_) => {
+                refused.remove(&what(&event));
+            }
+            None => {}
+        }
+    }
+    refused
 }
 
 fn what(event: &Value) -> String {
     let object = &event["objectRef"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let sub = object["subresource"].as_str().map(|sub| format!("/{sub}")).unwrap_or_default();
-    let name = object["name"].as_str().map(|name| format!(" {name}")).unwrap_or_default();
-    let group = object["apiGroup"].as_str().map(|group| format!(".{group}")).unwrap_or_default();
-    format!("{} {}{group}{sub}{name} ({})", text(&event["verb"]), text(&object["resource"]), text(&event["requestURI"]))
+    let after = |separator: &str, value: &Value| value.as_str().map(|value| format!("{separator}{value}")).unwrap_or_default();
+    let (group, sub) = (after(".", &object["apiGroup"]), after("/", &object["subresource"]));
+    let (name, namespace) = (after(" ", &object["name"]), after(" in ", &object["namespace"]));
+    format!("{} {}{group}{sub}{name}{namespace}", text(&event["verb"]), text(&object["resource"]))
 }
 
 #[cfg(test)]
@@ -38,13 +49,20 @@ mod tests {
     use super::refused;
 
     #[test]
-    fn only_refusals_of_the_program_count() {
-        let line = |user: &str, code: u16| {
-            format!(
-                r#"{{"stage":"ResponseComplete","verb":"patch","user":{{"username":"{user}"}},"objectRef":{{"resource":"ingresses","apiGroup":"networking.k8s.io","subresource":"status"}},"requestURI":"/x","responseStatus":{{"code":{code}}}}}"#
-            )
+    fn only_lasting_refusals_of_the_program_count() {
+        let line = |user: &str, verb: &str, code: u16| {
+            let object = r#"{"resource":"ingresses","apiGroup":"networking.k8s.io","subresource":"status"}"#;
+            format!(r#"{{"verb":"{verb}","user":{{"username":"{user}"}},"objectRef":{object},"responseStatus":{{"code":{code}}}}}"#)
         };
-        let audit = [line(super::ACCOUNT, 200), line(super::ACCOUNT, 403), line("system:serviceaccount:a:b", 403)].join("\n");
-        assert_eq!(refused(&audit).into_iter().collect::<Vec<_>>(), ["patch ingresses.networking.k8s.io/status (/x)"]);
+        let (us, other) = (super::ACCOUNT, "system:serviceaccount:a:b");
+        let audit = [
+            line(us, "patch", 200),
+            line(us, "patch", 403),
+            line(other, "patch", 200),
+            line(other, "get", 403),
+            line(us, "list", 403),
+            line(us, "list", 200),
+        ];
+        assert_eq!(refused(&audit.join("\n")).into_iter().collect::<Vec<_>>(), ["patch ingresses.networking.k8s.io/status"]);
     }
 }

@@ -10,5 +10,6 @@ mod lab;
 mod load_balancer;
 mod metrics;
 mod migration;
+mod operator;
 mod replicas;
 mod tenants;

@@ -12,16 +12,15 @@ use super::ingress::reasons;
 fn a_host_belongs_to_the_namespace_that_had_it_first() -> Result<()> {
     Lab::shared()?.run(async |lab| {
         let (vrata, kubectl, host) = (lab.vrata().await?, lab.kubectl(), format!("mine.{ZONE}"));
-        kubectl.apply(&(app::echo("first") + &app::ingress("first", "web", &host))).await?;
+        kubectl.apply(&(app::echo("owner") + &app::ingress("owner", "web", &host))).await?;
         let client = vrata.https()?;
         eventually("it is served", async || client.get(&host, "/").await, |answer| answer.status == 200).await?;
-        let squatter =
-            app::ingress_with("second", "squat", &host, &[("nginx.ingress.kubernetes.io/permanent-redirect", "https://elsewhere.example/")]);
-        kubectl.apply(&(app::echo("second") + &squatter)).await?;
-        let told = async || reasons(lab, "second", "squat").await;
-        eventually("the second is told", told, |reasons| reasons.iter().any(|reason| reason == "HostOwnedByAnother")).await?;
+        // Even in the same second, since the greater name counts as the older one then.
+        kubectl.apply(&(app::echo("intruder") + &app::ingress("intruder", "squat", &host))).await?;
+        let told = async || reasons(lab, "intruder", "squat").await;
+        eventually("the other is told", told, |reasons| reasons.iter().any(|reason| reason == "HostOwnedByAnother")).await?;
         assert_eq!(client.get(&host, "/").await?.status, 200, "the first still has it");
-        let refused = kubectl.get("ingress", "second", "squat").await?;
+        let refused = kubectl.get("ingress", "intruder", "squat").await?;
         assert!(refused["status"]["loadBalancer"]["ingress"].is_null(), "{}", refused["status"]);
         Ok(())
     })
