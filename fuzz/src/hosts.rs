@@ -28,7 +28,7 @@ pub fn parse(text: &str) -> Option<Case> {
 }
 
 fn rule(number: usize, host: &str, path: &str) -> Rule {
-    let host = normal(host);
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
     let pattern = match host.strip_prefix("*.") {
         _ if host == "*" => HostPattern::Any,
         Some(suffix) => HostPattern::Wildcard(suffix.to_owned()),
@@ -43,7 +43,7 @@ fn rule(number: usize, host: &str, path: &str) -> Rule {
     Rule { host: pattern, path: matches, route: Arc::new(Route { id, policy: Arc::new(Policy::default()), action }) }
 }
 
-/// A host as rules hold it: lower case, without the trailing dot.
+/// A host as a request names it, as rules hold it: lower case, without the one trailing dot that it may have. Rules never have any.
 fn normal(host: &str) -> String {
     let lower = host.to_ascii_lowercase();
     lower.strip_suffix('.').map(str::to_owned).unwrap_or(lower)
@@ -51,7 +51,7 @@ fn normal(host: &str) -> String {
 
 /// The rule that wins: the most specific host that any rule has, and within it the exact path, else the longest prefix, else nothing.
 pub fn winner<'a>(rules: &'a [Rule], host: &str, path: &str) -> Option<&'a Rule> {
-    let host = normal(host);
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
     let pattern = host_patterns(&host).into_iter().find(|pattern| rules.iter().any(|rule| rule.host == *pattern))?;
     let of_host = || rules.iter().filter(|rule| rule.host == pattern);
     of_host().find(|rule| matches!(&rule.path, PathMatch::Exact(exact) if exact == path)).or_else(|| longest_prefix(of_host(), path))

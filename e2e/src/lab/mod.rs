@@ -128,7 +128,7 @@ impl Lab {
             inside.join()
         });
         match outcome {
-            Ok(Ok(value)) => rights::check(&self.audit()).map(|()| value),
+            Ok(Ok(value)) => self.check_rights().map(|()| value),
             Ok(Err(error)) => {
                 self.show_logs();
                 let refused = rights::check(&self.audit()).err();
@@ -137,6 +137,17 @@ impl Lab {
             Err(panic) => {
                 self.show_logs();
                 std::panic::resume_unwind(panic)
+            }
+        }
+    }
+
+    /// What an API server refused that had just started is asked again, so a refusal has to last.
+    fn check_rights(&self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match rights::check(&self.audit()) {
+                Err(_) if Instant::now() < deadline => std::thread::sleep(POLL),
+                checked => return checked,
             }
         }
     }
