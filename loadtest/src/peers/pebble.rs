@@ -1,7 +1,8 @@
 //! Pebble, the ACME test server, resolving every name to loopback and validating on the ports of the gateway under test.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::thread;
 
@@ -53,20 +54,41 @@ pub(crate) fn start(setting: &Setting, http_port: u16, tls_port: u16) -> Result<
     Ok(Pebble { directory: format!("https://{listen}/dir"), ca: certificate, management, _server: pebble })
 }
 
-/// Answers every question for an address with this machine's; its thread ends with the process.
+/// Answers every question for an address with this machine's, over UDP and TCP; its threads end with the process.
 fn resolve() -> Result<SocketAddr> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let address = socket.local_addr()?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let address = listener.local_addr()?;
+    let socket = UdpSocket::bind(address).with_context(|| format!("{address} is free for TCP and not for UDP; run it again"))?;
+    thread::spawn(move || answer_datagrams(&socket));
     thread::spawn(move || {
-        let mut query = [0; 4096];
-        while let Ok((length, client)) = socket.recv_from(&mut query) {
-            if let Ok(reply) = reply(&query[..length]) {
-                // Pebble asks again where a reply is lost.
-                let _ = socket.send_to(&reply, client);
-            }
+        for stream in listener.incoming().flatten() {
+            // A client that goes away needs no answer.
+            thread::spawn(move || drop(answer_stream(stream)));
         }
     });
     Ok(address)
+}
+
+fn answer_datagrams(socket: &UdpSocket) {
+    let mut query = [0; 4096];
+    while let Ok((length, client)) = socket.recv_from(&mut query) {
+        if let Ok(reply) = reply(&query[..length]) {
+            // Pebble asks again where a reply is lost.
+            let _ = socket.send_to(&reply, client);
+        }
+    }
+}
+
+/// Messages with their length before them (RFC 1035 section 4.2.2).
+fn answer_stream(mut stream: TcpStream) -> Result<()> {
+    loop {
+        let mut length = [0; 2];
+        stream.read_exact(&mut length)?;
+        let mut query = vec![0; u16::from_be_bytes(length).into()];
+        stream.read_exact(&mut query)?;
+        let reply = reply(&query)?;
+        stream.write_all(&[&u16::try_from(reply.len())?.to_be_bytes(), reply.as_slice()].concat())?;
+    }
 }
 
 fn reply(query: &[u8]) -> Result<Vec<u8>> {
