@@ -51,7 +51,7 @@ fn normal(host: &str) -> String {
 
 /// The rule that wins: the most specific host that any rule has, and within it the exact path, else the longest prefix, else nothing.
 pub fn winner<'a>(rules: &'a [Rule], host: &str, path: &str) -> Option<&'a Rule> {
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    let host = normal(host);
     let pattern = host_patterns(&host).into_iter().find(|pattern| rules.iter().any(|rule| rule.host == *pattern))?;
     let of_host = || rules.iter().filter(|rule| rule.host == pattern);
     of_host().find(|rule| matches!(&rule.path, PathMatch::Exact(exact) if exact == path)).or_else(|| longest_prefix(of_host(), path))
