@@ -20,7 +20,7 @@ use crate::source::Read;
 use crate::status::{Basis, Phase, Published, Replica, View};
 
 /// Where a pass delivers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Outlets {
     /// The gateway's snapshot.
     pub gateway: Arc<ArcSwap<gateway::Snapshot>>,

@@ -2,8 +2,10 @@
 //! compared with what a pass over all of them says.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod support;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use controller::admission::review;
@@ -25,13 +27,6 @@ const JUDGED: [Reason; 7] = [
     Reason::AddressNotAllowed,
     Reason::NoEffect,
 ];
-
-fn cases() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let mut cases: Vec<_> = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
-    cases.sort();
-    cases
-}
 
 fn settings(case: &Path) -> Settings {
     let mut config = Config::default();
@@ -94,7 +89,7 @@ fn differences(runtime: &Compiled, object: &ObjectRef, (denied, warnings): &(BTr
 #[test]
 fn the_webhook_says_what_the_runtime_says() {
     let (mut judged, mut found) = (0, Vec::new());
-    for case in cases() {
+    for case in support::cases() {
         let (objects, settings) = (dated(&case), Arc::new(settings(&case)));
         let runtime = compile(&objects, &settings, &Facts::default());
         let mut others = objects.clone();

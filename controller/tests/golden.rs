@@ -1,6 +1,8 @@
 //! Golden cases: manifests in, everything that is decided out. `VRATA_BLESS=1` rewrites the expectations; read the difference before committing it.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod support;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -14,13 +16,6 @@ use controller::source;
 use gateway::table::{Action, HostPattern, PathMatch, RouteId};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::Ingress;
-
-fn cases() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let mut cases: Vec<_> = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
-    cases.sort();
-    cases
-}
 
 /// The platform of all cases, unless the case has a `config.yaml`.
 fn settings(case: &Path) -> Settings {
@@ -141,7 +136,7 @@ fn outputs(compiled: &Compiled) -> [(&'static str, String); 6] {
 fn every_case_compiles_to_what_is_written_beside_it() {
     let bless = std::env::var_os("VRATA_BLESS").is_some();
     let mut differing = Vec::new();
-    for case in cases() {
+    for case in support::cases() {
         let (objects, unread) = read(&case);
         let outputs = outputs(&compile(&objects, &settings(&case), &facts()));
         for (name, text) in outputs.into_iter().chain([("unread.txt", problems(&unread))]) {
@@ -159,7 +154,7 @@ fn every_case_compiles_to_what_is_written_beside_it() {
 
 #[test]
 fn feeding_the_result_back_changes_nothing() {
-    for case in cases() {
+    for case in support::cases() {
         let (objects, settings, facts) = (objects(&case), settings(&case), facts());
         let first = compile(&objects, &settings, &facts);
         let again = Facts { allocations: first.allocations.clone(), parsed: first.parsed.clone(), ..facts };
@@ -236,7 +231,7 @@ impl Named {
 /// Removing an object leaves rules, records, certificates and listeners that it does not name as they were.
 #[test]
 fn removing_an_object_changes_only_what_it_named() {
-    for case in cases() {
+    for case in support::cases() {
         let (objects, settings, facts) = (objects(&case), settings(&case), facts());
         let all = compile(&objects, &settings, &facts);
         let facts = Facts { allocations: all.allocations.clone(), ..facts };

@@ -172,15 +172,7 @@ impl Started {
         });
         let (l4, l4_tables) = watch::channel(Arc::<gateway::l4::L4Table>::default());
         let forwarder = Arc::new(gateway::l4::Forwarder::new(&self.registry)?);
-        let outlets = Outlets {
-            gateway: self.snapshots,
-            dns: self.zones,
-            serials: watch::Sender::default(),
-            wanted: watch::Sender::default(),
-            l4,
-            published,
-            cluster: watch::Sender::default(),
-        };
+        let outlets = Outlets { gateway: self.snapshots, dns: self.zones, l4, published, ..Outlets::default() };
         let platform = platform_secrets(&self.settings);
         let (lead, held) = Lead::new(&origin, (&self.config, &addresses), &outlets, &self.registry)?;
         let (stop_leading, lead_task) = spawned(|stop| lead.run(stop));
