@@ -88,7 +88,7 @@ async fn refused_nonces_are_only_slow() {
 #[tokio::test]
 async fn a_ca_that_is_down_is_waited_for() {
     let mut world = World::new().await;
-    let port = support::free_port();
+    let port = ports::free().port();
     let url = format!("https://127.0.0.1:{port}/dir");
     let bundle = support::LoopbackIdentity::new().certificate_pem;
     world.want(&url, &bundle, vec![("late", wanted(&["late.example"], &[Http01]))]);

@@ -43,15 +43,19 @@ fn rule(number: usize, host: &str, path: &str) -> Rule {
     Rule { host: pattern, path: matches, route: Arc::new(Route { id, policy: Arc::new(Policy::default()), action }) }
 }
 
-/// A host as a request names it, as rules hold it: lower case, without the one trailing dot that it may have. Rules never have any.
-fn normal(host: &str) -> String {
-    let lower = host.to_ascii_lowercase();
-    lower.strip_suffix('.').map(str::to_owned).unwrap_or(lower)
+/// Longest host that any rule can serve (RFC 1035 section 2.3.4, as text without the trailing dot).
+const LONGEST_HOST: usize = 253;
+
+/// A host as a request names it, as rules hold it: lower case, without the one trailing dot that it may have. Rules never have any. `None` when no name
+/// can be so long: not even the catch-all serves it.
+fn normal(host: &str) -> Option<String> {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    (host.len() <= LONGEST_HOST).then(|| host.to_ascii_lowercase())
 }
 
 /// The rule that wins: the most specific host that any rule has, and within it the exact path, else the longest prefix, else nothing.
 pub fn winner<'a>(rules: &'a [Rule], host: &str, path: &str) -> Option<&'a Rule> {
-    let host = normal(host);
+    let host = normal(host)?;
     let pattern = host_patterns(&host).into_iter().find(|pattern| rules.iter().any(|rule| rule.host == *pattern))?;
     let of_host = || rules.iter().filter(|rule| rule.host == pattern);
     of_host().find(|rule| matches!(&rule.path, PathMatch::Exact(exact) if exact == path)).or_else(|| longest_prefix(of_host(), path))
@@ -94,6 +98,9 @@ mod tests {
             ("c.b.a /", Some("4")),
             ("A.A. /x", Some("2")),
         ];
+        let (longest, longer) = ("l".repeat(253), "l".repeat(254));
+        let lengths = [(format!("{longest} /"), Some("4")), (format!("{longest}. /"), Some("4")), (format!("{longer} /"), None)];
+        let cases = cases.into_iter().map(|(request, expected)| (request.to_owned(), expected)).chain(lengths);
         for (request, expected) in cases {
             let case = parse(&format!("{request}\n{rules}")).unwrap();
             assert_eq!(winner(&case.rules, &case.host, &case.path).map(|rule| rule.route.id.ingress.as_str()), expected, "{request}");

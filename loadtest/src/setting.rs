@@ -1,7 +1,7 @@
 //! What all servers of one run share: a scratch directory, an origin, a certificate, free ports.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -37,22 +37,11 @@ impl Setting {
         let (certificate, key) = (directory.join("tls.crt"), directory.join("tls.key"));
         fs::write(&certificate, made.cert.pem())?;
         fs::write(&key, made.signing_key.serialize_pem())?;
-        let origin = free_port()?;
+        let origin = ports::free();
         let program = std::env::current_exe()?;
         let mut server =
             Server::start(CLIENT_CORE, &program.to_string_lossy(), &["origin", "--listen", &origin.to_string()], &directory.join("origin.log"))?;
         server.wait_for(origin)?;
         Ok(Self { directory: directory.to_owned(), vrata: vrata.to_owned(), origin, certificate, key, _origin: server })
-    }
-}
-
-/// A loopback address with a port that nobody has, for TCP and UDP.
-pub(crate) fn free_port() -> Result<SocketAddr> {
-    loop {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let address = listener.local_addr()?;
-        if std::net::UdpSocket::bind(address).is_ok() {
-            return Ok(address);
-        }
     }
 }

@@ -7,14 +7,16 @@ use serde_json::Value;
 
 /// Each crate of the workspace, and which others it may depend on.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("vrata-acme", &[]),
-    ("vrata-dns", &[]),
+    // Their tests start servers.
+    ("vrata-acme", &["ports"]),
+    ("vrata-dns", &["ports"]),
     ("vrata-gateway", &[]),
     ("vrata-controller", &["vrata-acme", "vrata-dns", "vrata-gateway"]),
     ("fuzz", &["vrata-acme", "vrata-dns", "vrata-gateway", "vrata-controller"]),
     // They know the program from outside, as its users do.
-    ("e2e", &[]),
-    ("loadtest", &[]),
+    ("e2e", &["ports"]),
+    ("loadtest", &["ports"]),
+    ("ports", &[]),
     ("xtask", &[]),
 ];
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use super::{LoopbackIdentity, eventually, free_port};
+use super::{LoopbackIdentity, eventually};
 use crate::support::responders::Responders;
 
 /// How Pebble behaves.
@@ -34,12 +34,12 @@ impl Pebble {
     pub async fn start(behaviour: Behaviour, responders: &Responders) -> Self {
         let files = tempfile::tempdir().unwrap();
         let identity = LoopbackIdentity::new();
-        let port = if behaviour.port == 0 { free_port() } else { behaviour.port };
+        let port = if behaviour.port == 0 { ports::free().port() } else { behaviour.port };
         let at = |name: &str| files.path().join(name);
         std::fs::write(at("cert.pem"), &identity.certificate_pem).unwrap();
         std::fs::write(at("key.pem"), &identity.key_pem).unwrap();
         let config = serde_json::json!({"pebble": {
-            "listenAddress": format!("127.0.0.1:{port}"), "managementListenAddress": format!("127.0.0.1:{}", free_port()),
+            "listenAddress": format!("127.0.0.1:{port}"), "managementListenAddress": ports::free().to_string(),
             "certificate": at("cert.pem"), "privateKey": at("key.pem"),
             "httpPort": responders.http.port(), "tlsPort": responders.https.port(),
             "domainBlocklist": ["blocked.example"], "retryAfter": {"authz": 1, "order": 1}, "keyAlgorithm": "ecdsa",

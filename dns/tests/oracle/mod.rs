@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -65,13 +65,13 @@ impl Oracle {
             let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/zones/{zone}.zone"));
             fs::write(directory.path().join(format!("{zone}.zone")), fs::read_to_string(source).unwrap()).unwrap();
         }
-        let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let arguments = configure(directory.path().to_str().unwrap(), port);
+        let address = ports::free();
+        let arguments = configure(directory.path().to_str().unwrap(), address.port());
         let path = ["/usr/sbin", "/usr/bin", "/usr/local/sbin"].iter().map(|folder| Path::new(folder).join(program)).find(|path| path.exists());
         let path = path.unwrap_or_else(|| panic!("{program} is missing: apt-get install nsd knot"));
         let child = Command::new(path).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.connect(SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
+        socket.connect(address).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
         let oracle = Self { name, child, socket, _directory: directory };
         oracle.wait(zones[0]);

@@ -12,7 +12,7 @@ use tokio::net::{TcpStream, UdpSocket};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tcp_and_udp_services_share_an_address_and_answer_by_name() -> Result<()> {
-    let (tcp, udp, vrata) = (Backend::tcp().await?, Backend::udp().await?, Vrata::start(Setup::new()?).await?);
+    let (tcp, udp, vrata) = (Backend::tcp().await?, Backend::udp().await?, Vrata::start(Setup::new()).await?);
     let host = format!("lab.{ZONE}");
     let service = |name: &str| {
         Service::new(name, "lab")

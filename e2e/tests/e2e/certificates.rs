@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_and_restarted_it_serves_the_same_certificate() -> Result<()> {
-    let (backend, mut vrata) = (Backend::http().await?, Vrata::start(Setup::new()?).await?);
+    let (backend, mut vrata) = (Backend::http().await?, Vrata::start(Setup::new()).await?);
     let host = format!("hello.{ZONE}");
     vrata.apply("hello.yaml", &App::new("hello", &host, backend.address()).manifest())?;
     let before = vrata.get_until(&host, "/", 200).await?.certificate;
@@ -23,7 +23,7 @@ async fn killed_and_restarted_it_serves_the_same_certificate() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pebble_signs_the_zones_wildcard_and_foreign_hosts() -> Result<()> {
-    let setup = Setup::new()?;
+    let setup = Setup::new();
     let pebble = Pebble::start(setup.ports()).await?;
     let backend = Backend::http().await?;
     let vrata = Vrata::start(setup.issuer(acme_issuer(&pebble.directory(), &BASE64_STANDARD.encode(pebble.ca_pem())))).await?;
@@ -39,7 +39,7 @@ async fn pebble_signs_the_zones_wildcard_and_foreign_hosts() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewal_swaps_the_certificate_under_an_open_connection() -> Result<()> {
-    let setup = Setup::new()?;
+    let setup = Setup::new();
     let mut pebble = Pebble::prepare(setup.ports(), 20).await?;
     pebble.run().await?;
     let backend = Backend::websocket().await?;
@@ -64,7 +64,7 @@ async fn a_renewal_swaps_the_certificate_under_an_open_connection() -> Result<()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ca_that_is_down_at_start_is_told_of_and_asked_again() -> Result<()> {
-    let setup = Setup::new()?;
+    let setup = Setup::new();
     let mut pebble = Pebble::prepare(setup.ports(), 7_776_000).await?;
     let backend = Backend::http().await?;
     let vrata = Vrata::start(setup.issuer(acme_issuer(&pebble.directory(), &BASE64_STANDARD.encode(pebble.ca_pem())))).await?;

@@ -83,7 +83,7 @@ fn foreign(n: u32) -> String {
 
 impl World {
     async fn start() -> Result<Self> {
-        let setup = Setup::new()?;
+        let setup = Setup::new();
         let pebble = Pebble::start(setup.ports()).await?;
         let (web, tcp) = (Backend::http().await?, Backend::tcp().await?);
         let vrata = Vrata::start(setup.issuer(acme_issuer(&pebble.directory(), &BASE64_STANDARD.encode(pebble.ca_pem())))).await?;

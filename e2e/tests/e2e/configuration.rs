@@ -16,7 +16,7 @@ impl Try {
     fn new() -> Result<Self> {
         let directory = tempfile::tempdir()?;
         std::fs::create_dir(directory.path().join("manifests"))?;
-        Ok(Self { directory, ports: Ports::find()? })
+        Ok(Self { directory, ports: Ports::default() })
     }
 
     /// A correct configuration, a key a line.

@@ -36,7 +36,7 @@ async fn status(line: &str) -> Result<Printed> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_printed_command_shows_what_is_said() -> Result<()> {
-    let demo = Demo::start(Ports::find()?, &[]).await?;
+    let demo = Demo::start(Ports::default(), &[]).await?;
     assert_eq!(demo.steps().len(), EXPECTED.len(), "{:?}", demo.steps());
     // The first command may come before the wildcard is signed; the others find everything there.
     let hello = command(&demo, "An app over")?;
@@ -54,7 +54,7 @@ async fn every_printed_command_shows_what_is_said() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_printed_commands_say_of_refusals_is_so() -> Result<()> {
-    let demo = Demo::start(Ports::find()?, &[]).await?;
+    let demo = Demo::start(Ports::default(), &[]).await?;
     let hello = command(&demo, "An app over")?;
     eventually("HTTPS is trusted", async || sh(hello).await, |printed| printed.code == Some(0)).await?;
     let stranger = command(&demo, "An app behind a password")?.replace("-u 'alice:correct horse'", "");
@@ -74,7 +74,7 @@ async fn what_the_printed_commands_say_of_refusals_is_so() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_declared_body_that_is_too_large_is_413_in_both_versions() -> Result<()> {
-    let demo = Demo::start(Ports::find()?, &[]).await?;
+    let demo = Demo::start(Ports::default(), &[]).await?;
     let hello = command(&demo, "An app over")?;
     eventually("HTTPS is trusted", async || sh(hello).await, |printed| printed.code == Some(0)).await?;
     let directory = tempfile::tempdir()?;
@@ -92,7 +92,7 @@ async fn a_declared_body_that_is_too_large_is_413_in_both_versions() -> Result<(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_acme_server_signs_for_the_demo() -> Result<()> {
-    let ports = Ports::find()?;
+    let ports = Ports::default();
     let pebble = Pebble::for_zone(ports, DOMAIN).await?;
     let (directory, ca) = (pebble.directory(), pebble.ca_file().display().to_string());
     let demo = Demo::start(ports, &["--acme-directory", &directory, "--acme-ca", &ca]).await?;

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_finishes_what_is_open_and_takes_nothing_new() -> Result<()> {
-    let ((backend, gate), mut vrata) = (Backend::held().await?, Vrata::start(Setup::new()?).await?);
+    let ((backend, gate), mut vrata) = (Backend::held().await?, Vrata::start(Setup::new()).await?);
     let host = format!("slow.{ZONE}");
     vrata.apply("slow.yaml", &App::new("slow", &host, backend.address()).manifest())?;
     vrata.get_until(&host, "/free", 200).await?;
@@ -43,7 +43,7 @@ async fn sigterm_finishes_what_is_open_and_takes_nothing_new() -> Result<()> {
 async fn a_gigabyte_passes_each_way_in_little_memory() -> Result<()> {
     const GIB: u64 = 1 << 30;
     const BOUND_KIB: u64 = 32 << 10;
-    let (backend, vrata) = (Backend::bulk().await?, Vrata::start(Setup::new()?).await?);
+    let (backend, vrata) = (Backend::bulk().await?, Vrata::start(Setup::new()).await?);
     let host = format!("bulk.{ZONE}");
     vrata.apply("bulk.yaml", &App::new("bulk", &host, backend.address()).nginx("proxy-body-size", "0").manifest())?;
     vrata.get_until(&host, "/1", 200).await?;
@@ -72,7 +72,7 @@ fn address_of(status: &Value, name: &str) -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_keeps_addresses_certificates_and_serials() -> Result<()> {
-    let ((web, tcp), mut vrata) = ((Backend::http().await?, Backend::tcp().await?), Vrata::start(Setup::new()?).await?);
+    let ((web, tcp), mut vrata) = ((Backend::http().await?, Backend::tcp().await?), Vrata::start(Setup::new()).await?);
     let host = format!("hello.{ZONE}");
     vrata.apply("hello.yaml", &App::new("hello", &host, web.address()).manifest())?;
     let service = |name: &str| Service::new(name, "lab").load_balancer().port(5432, "TCP", tcp.address()).manifest();

@@ -12,7 +12,7 @@ fn reasons(status: &Value) -> Vec<&str> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_manifest_keeps_its_last_good_version_and_its_neighbours() -> Result<()> {
-    let (backend, vrata) = (Backend::http().await?, Vrata::start(Setup::new()?).await?);
+    let (backend, vrata) = (Backend::http().await?, Vrata::start(Setup::new()).await?);
     let (good, neighbour) = (format!("good.{ZONE}"), format!("neighbour.{ZONE}"));
     vrata.apply("good.yaml", &App::new("good", &good, backend.address()).manifest())?;
     vrata.get_until(&good, "/", 200).await?;
@@ -31,7 +31,7 @@ async fn a_broken_manifest_keeps_its_last_good_version_and_its_neighbours() -> R
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_belongs_to_the_namespace_that_claimed_it_first() -> Result<()> {
-    let (backend, vrata) = (Backend::http().await?, Vrata::start(Setup::new()?).await?);
+    let (backend, vrata) = (Backend::http().await?, Vrata::start(Setup::new()).await?);
     let host = format!("mine.{ZONE}");
     vrata.apply("a.yaml", &App::new("first", &host, backend.address()).manifest())?;
     vrata.get_until(&host, "/", 200).await?;
@@ -43,7 +43,7 @@ async fn a_host_belongs_to_the_namespace_that_claimed_it_first() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_half_written_is_a_problem_until_it_is_whole() -> Result<()> {
-    let (backend, vrata) = (Backend::http().await?, Vrata::start(Setup::new()?).await?);
+    let (backend, vrata) = (Backend::http().await?, Vrata::start(Setup::new()).await?);
     let (old, new) = (format!("old.{ZONE}"), format!("new.{ZONE}"));
     vrata.apply("app.yaml", &App::new("app", &old, backend.address()).manifest())?;
     vrata.get_until(&old, "/", 200).await?;

@@ -14,7 +14,7 @@ use hickory_proto::rr::RecordType;
 async fn alerts_and_dashboard_ask_for_metrics_that_are_there() -> Result<()> {
     let queries: Vec<String> = queries()?.into_iter().filter(|query| !asks_for_cluster(query)).collect();
     assert!(queries.len() > 40, "{queries:?}");
-    let setup = Setup::new()?;
+    let setup = Setup::new();
     let ports = setup.ports();
     // A CA that is away first makes an order fail.
     let mut pebble = Pebble::prepare(ports, 7_776_000).await?;

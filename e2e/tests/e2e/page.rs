@@ -7,7 +7,7 @@ use e2e::{Backend, Setup, Vrata, browser, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_shows_hosts_and_problems_on_a_desk_and_on_a_phone() -> Result<()> {
-    let (backend, vrata) = (Backend::http().await?, Vrata::start(Setup::new()?).await?);
+    let (backend, vrata) = (Backend::http().await?, Vrata::start(Setup::new()).await?);
     let host = format!("hello.{ZONE}");
     vrata.apply("hello.yaml", &App::new("hello", &host, backend.address()).manifest())?;
     vrata.get_until(&host, "/", 200).await?;

@@ -16,7 +16,7 @@ fn host(name: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hello_over_trusted_https_with_both_versions_of_http() -> Result<()> {
-    let (backend, vrata) = (Backend::http().await?, Vrata::start(Setup::new()?).await?);
+    let (backend, vrata) = (Backend::http().await?, Vrata::start(Setup::new()).await?);
     let host = host("hello");
     vrata.apply("hello.yaml", &App::new("hello", &host, backend.address()).manifest())?;
     let answer = vrata.get_until(&host, "/a%2Fb?x=1", 200).await?;
@@ -34,7 +34,7 @@ async fn hello_over_trusted_https_with_both_versions_of_http() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_without_a_tls_section_is_trusted_too() -> Result<()> {
-    let (backend, vrata) = (Backend::http().await?, Vrata::start(Setup::new()?).await?);
+    let (backend, vrata) = (Backend::http().await?, Vrata::start(Setup::new()).await?);
     vrata.apply("bare.yaml", &App::new("bare", &host("bare"), backend.address()).without_tls_section().manifest())?;
     vrata.get_until(&host("bare"), "/", 200).await?;
     Ok(())
@@ -42,7 +42,7 @@ async fn a_host_without_a_tls_section_is_trusted_too() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dns_follows_the_ingress() -> Result<()> {
-    let (backend, vrata) = (Backend::http().await?, Vrata::start(Setup::new()?).await?);
+    let (backend, vrata) = (Backend::http().await?, Vrata::start(Setup::new()).await?);
     let (server, host) = (vrata.ports().dns, host("hello"));
     let look = async || dns::answers(server, &host, RecordType::A).await;
     vrata.apply("hello.yaml", &App::new("hello", &host, backend.address()).manifest())?;
@@ -56,7 +56,7 @@ async fn dns_follows_the_ingress() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_websocket_survives_configuration_swaps() -> Result<()> {
-    let (backend, vrata) = (Backend::websocket().await?, Vrata::start(Setup::new()?).await?);
+    let (backend, vrata) = (Backend::websocket().await?, Vrata::start(Setup::new()).await?);
     let host = host("chat");
     vrata.apply("chat.yaml", &App::new("chat", &host, backend.address()).manifest())?;
     let client = vrata.https()?;
@@ -73,7 +73,7 @@ async fn a_websocket_survives_configuration_swaps() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn basic_auth_lets_in_who_knows_the_password() -> Result<()> {
-    let (backend, vrata) = (Backend::http().await?, Vrata::start(Setup::new()?).await?);
+    let (backend, vrata) = (Backend::http().await?, Vrata::start(Setup::new()).await?);
     let host = host("private");
     let app = App::new("private", &host, backend.address()).nginx("auth-type", "basic").nginx("auth-secret", "users").nginx("auth-realm", "Members");
     // alice: correct horse
@@ -91,7 +91,7 @@ async fn basic_auth_lets_in_who_knows_the_password() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_over_the_limit_is_413_and_one_under_it_arrives() -> Result<()> {
-    let (backend, vrata) = (Backend::http().await?, Vrata::start(Setup::new()?).await?);
+    let (backend, vrata) = (Backend::http().await?, Vrata::start(Setup::new()).await?);
     let host = host("upload");
     vrata.apply("upload.yaml", &App::new("upload", &host, backend.address()).nginx("proxy-body-size", "2m").manifest())?;
     vrata.get_until(&host, "/", 200).await?;

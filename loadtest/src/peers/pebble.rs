@@ -14,7 +14,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::process::{CLIENT_CORE, Server};
-use crate::setting::{Setting, free_port};
+use crate::setting::Setting;
 
 /// A running Pebble.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub(crate) fn start(setting: &Setting, http_port: u16, tls_port: u16) -> Result<
     let (certificate, key) = (directory.join("tls.crt"), directory.join("tls.key"));
     fs::write(&certificate, made.cert.pem())?;
     fs::write(&key, made.signing_key.serialize_pem())?;
-    let (listen, management, resolver) = (free_port()?, free_port()?, resolve()?);
+    let (listen, management, resolver) = (ports::free(), ports::free(), resolve()?);
     let configuration = serde_json::json!({"pebble": {
         "listenAddress": listen, "managementListenAddress": management, "certificate": certificate, "privateKey": key,
         "httpPort": http_port, "tlsPort": tls_port, "ocspResponderURL": "", "externalAccountBindingRequired": false,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 
 use crate::process::{SERVER_CORE, Server};
-use crate::setting::{Setting, ZONE, free_port};
+use crate::setting::{Setting, ZONE};
 
 /// A running instance and where it listens.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct Vrata {
 
 /// Starts an instance named `name` on `core` with these manifests (file name and content) and static zone file.
 pub(crate) fn start(setting: &Setting, name: &str, manifests: &[(&str, String)], zone_file: Option<&str>) -> Result<Vrata> {
-    start_on(setting, name, manifests, zone_file, (free_port()?, free_port()?), "")
+    start_on(setting, name, manifests, zone_file, (ports::free(), ports::free()), "")
 }
 
 /// The same, on these addresses for HTTP and HTTPS and with these options below `certificates`.
@@ -41,7 +41,7 @@ pub(crate) fn start_on(
     for (file, content) in manifests {
         fs::write(sources.join(file), content)?;
     }
-    let (dns, admin) = (free_port()?, free_port()?);
+    let (dns, admin) = (ports::free(), ports::free());
     let zone = match zone_file {
         None => String::new(),
         Some(file) => format!(", file: {file}"),

@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 use crate::dnsperf::{self, Sample};
 use crate::peers::{knot, nsd, vrata};
 use crate::process::Server;
-use crate::setting::{Setting, ZONE, free_port};
+use crate::setting::{Setting, ZONE};
 use crate::table::{Table, median};
 
 const ROUNDS: u32 = 3;
@@ -52,7 +52,7 @@ fn measure(setting: &Setting, size: u32, seconds: u32) -> Result<Table> {
 }
 
 fn start(setting: &Setting, size: u32, zone: &std::path::Path) -> Result<Vec<Candidate>> {
-    let (knot, nsd) = (free_port()?, free_port()?);
+    let (knot, nsd) = (ports::free(), ports::free());
     let ours = vrata::start(setting, &format!("vrata-dns-{size}"), &[], Some(&zone.to_string_lossy()))?;
     Ok(vec![
         Candidate { name: "Knot", server: knot::start(setting, knot, zone)?, address: knot },

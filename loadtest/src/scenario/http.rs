@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::peers::{haproxy, nginx, vrata};
 use crate::process::Server;
-use crate::setting::{HOST, Setting, free_port};
+use crate::setting::{HOST, Setting};
 use crate::table::{Table, median};
 use crate::wrk::{self, Sample};
 
@@ -34,7 +34,7 @@ fn start(setting: &Setting) -> Result<Vec<Candidate>> {
     let mut candidates = Vec::new();
     let peers = [("nginx", nginx::start as fn(&Setting, SocketAddr, SocketAddr) -> Result<Server>), ("HAProxy", haproxy::start)];
     for (name, start) in peers {
-        let (plain, tls) = (free_port()?, free_port()?);
+        let (plain, tls) = (ports::free(), ports::free());
         candidates.push(Candidate { name, server: start(setting, plain, tls)?, plain, tls });
     }
     let manifests = [("app.yaml", format!("{}---\n{}", vrata::backend("bench", "app", setting.origin), vrata::ingress("bench", "app", HOST, "app")))];

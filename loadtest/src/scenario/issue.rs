@@ -21,7 +21,7 @@ use crate::table::{Table, quantile};
 /// Measures `hosts` hosts of each kind.
 pub(crate) fn run(setting: &Setting, hosts: u32) -> Result<Vec<Table>> {
     let ca = local_ca()?;
-    let (plain, tls) = (crate::setting::free_port()?, crate::setting::free_port()?);
+    let (plain, tls) = (ports::free(), ports::free());
     let pebble = pebble::start(setting, plain.port(), tls.port())?;
     let platform = format!("{}---\n{}", local_issuer(&ca), acme_issuer(&pebble)?);
     let manifests = [("platform.yaml", platform), ("app.yaml", vrata::backend("bench", "app", setting.origin))];
