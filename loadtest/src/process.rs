@@ -122,12 +122,21 @@ impl Server {
     }
 }
 
+/// How long a server may take to end by itself.
+const GRACE: Duration = Duration::from_secs(10);
+
 impl Drop for Server {
+    /// Asks it to end, so that it can write what it has gathered, and kills what is left of it after [`GRACE`].
     fn drop(&mut self) {
-        for id in family(self.id()).unwrap_or_default().into_iter().rev() {
-            if let Ok(id) = i32::try_from(id) {
-                let _ = kill(Pid::from_raw(id), Signal::SIGKILL);
-            }
+        let family = family(self.id()).unwrap_or_default();
+        let send = |id: u32, signal| i32::try_from(id).is_ok_and(|id| kill(Pid::from_raw(id), signal).is_ok());
+        send(self.id(), Signal::SIGTERM);
+        let deadline = Instant::now() + GRACE;
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        for id in family.into_iter().rev() {
+            send(id, Signal::SIGKILL);
         }
         let _ = self.child.wait();
     }

@@ -117,7 +117,8 @@ impl App {
         }
         let request = session.req_header();
         let answer = answer::answer(reason, request.method == Method::HEAD, &request.headers, &ctx.request_id);
-        ctx.close = respond::write(session, answer, is_tls(session)).await?;
+        // Boxed, so that requests that are passed on do not carry room for it.
+        ctx.close = Box::pin(respond::write(session, answer, is_tls(session))).await?;
         Ok(())
     }
 
@@ -126,7 +127,8 @@ impl App {
         let Some((route, _)) = &ctx.route else { return Err(Reason::NotFound) };
         if let Some(auth) = &route.policy.basic_auth {
             let authorization = session.req_header().headers.get(http::header::AUTHORIZATION);
-            match self.authenticator.check(&route.id.namespace, auth, authorization, self.now()).await {
+            // Boxed, so that requests without a user do not carry room for it.
+            match Box::pin(self.authenticator.check(&route.id.namespace, auth, authorization, self.now())).await {
                 Verdict::Passed(user) => ctx.user = Some(user),
                 Verdict::Refused => return Err(Reason::Unauthorized(answer::basic_challenge(&auth.realm))),
                 Verdict::Overloaded => return Err(Reason::Unavailable),
@@ -145,7 +147,7 @@ impl App {
     async fn address(&self, backend: &Backend, endpoint: usize) -> Result<std::net::SocketAddr> {
         let outcome = match backend.endpoints.get(endpoint) {
             Some(Endpoint::Address(address)) => Ok(*address),
-            Some(Endpoint::Name(name, port)) => self.external_names.resolve(name, *port, self.now()).await,
+            Some(Endpoint::Name(name, port)) => Box::pin(self.external_names.resolve(name, *port, self.now())).await,
             None => Err(ResolveError::NotFound),
         };
         outcome.map_err(|error| {
@@ -195,6 +197,7 @@ impl ProxyHttp for App {
         if let Some(target) = request::origin_form(session.req_header().raw_path()).filter(|_| !session.as_downstream().is_http2()) {
             session.req_header_mut().set_raw_path(&target)?;
         }
+        headers::forget_case(session.req_header_mut())?;
         self.set_deadlines(session);
         if let Some(connection) = conn_info(session) {
             connection.under_way.set(true);
@@ -216,7 +219,7 @@ impl ProxyHttp for App {
             Decision::Challenge(authorization) => {
                 let answer = answer::key_authorization(authorization, header.method == Method::HEAD);
                 let tls = facts.tls;
-                ctx.close = respond::write(session, answer, tls).await?;
+                ctx.close = Box::pin(respond::write(session, answer, tls)).await?;
                 return Ok(true);
             }
             Decision::Answer(reason, route) => {
@@ -377,8 +380,8 @@ impl ProxyHttp for App {
         finish::request(self, session, error, ctx, Instant::now(), SystemTime::now());
         // So that the client reads the answer before it sees a reset.
         match (session.as_downstream().is_http2(), ctx.close) {
-            (true, true) => respond::linger(session).await,
-            (false, true) if error.is_some() => session.as_downstream_mut().shutdown().await,
+            (true, true) => Box::pin(respond::linger(session)).await,
+            (false, true) if error.is_some() => Box::pin(session.as_downstream_mut().shutdown()).await,
             _ => {}
         }
     }

@@ -146,7 +146,9 @@ impl Series {
     pub(super) fn record(&self, finished: &Finished<'_>) {
         self.counter(Key::of(finished.method, finished.status)).inc();
         self.duration.observe(finished.duration.as_secs_f64());
-        self.received.inc_by(finished.received);
+        if finished.received > 0 {
+            self.received.inc_by(finished.received);
+        }
         self.sent.inc_by(finished.sent);
         if finished.connect_failures + finished.retries > 0 {
             self.connect_failures.inc_by(finished.connect_failures);
