@@ -11,6 +11,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::eventually;
+use crate::shell::Printed;
 
 /// Longest that one call may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,6 +35,28 @@ impl Kubectl {
     /// When it fails, with what it says.
     pub async fn run(&self, args: &[&str]) -> Result<String> {
         self.with_input(args, "").await
+    }
+
+    /// Runs it with an input; gives what it says, whether it succeeds or not.
+    ///
+    /// # Errors
+    /// When it does not come to an end.
+    pub async fn says(&self, args: &[&str], input: &str) -> Result<Printed> {
+        let mut command = Command::new(&self.program);
+        command.args(args).env("KUBECONFIG", &self.kubeconfig).kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("{} cannot be run", self.program.display()))?;
+        let mut stdin = child.stdin.take().context("it has an input")?;
+        let talk = async {
+            let write = async {
+                // One that has failed reads no more; what it says is what counts.
+                let _ = stdin.write_all(input.as_bytes()).await;
+                drop(stdin);
+            };
+            tokio::join!(write, child.wait_with_output()).1
+        };
+        let output = timeout(PATIENCE, talk).await.with_context(|| format!("kubectl {}: no end in time", args.join(" ")))??;
+        Ok(Printed::of(&output))
     }
 
     /// Applies manifests.
@@ -83,23 +106,10 @@ impl Kubectl {
     }
 
     async fn with_input(&self, args: &[&str], input: &str) -> Result<String> {
-        let mut command = Command::new(&self.program);
-        command.args(args).env("KUBECONFIG", &self.kubeconfig).kill_on_drop(true);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().with_context(|| format!("{} cannot be run", self.program.display()))?;
-        let mut stdin = child.stdin.take().context("it has an input")?;
-        let talk = async {
-            let write = async {
-                // One that has failed reads no more; what it says is what counts.
-                let _ = stdin.write_all(input.as_bytes()).await;
-                drop(stdin);
-            };
-            tokio::join!(write, child.wait_with_output()).1
-        };
-        let output = timeout(PATIENCE, talk).await.with_context(|| format!("kubectl {}: no end in time", args.join(" ")))??;
-        if !output.status.success() {
-            bail!("kubectl {}: {}\n{input}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+        let said = self.says(args, input).await?;
+        if said.code != Some(0) {
+            bail!("kubectl {}: {}\n{input}", args.join(" "), said.err.trim());
         }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        Ok(said.out)
     }
 }

@@ -114,6 +114,11 @@ pub async fn vrata(lab: &Lab, options: Options) -> Result<Vrata> {
 }
 
 impl Vrata {
+    /// One whose certificates an issuer signs with this root (PEM).
+    pub(super) fn new(ca_pem: &str, issuer: String) -> Self {
+        Self { ca_pem: ca_pem.to_owned(), issuer }
+    }
+
     /// The root that its certificates chain to, unless the test chose another issuer. PEM.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem

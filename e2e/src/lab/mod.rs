@@ -9,10 +9,12 @@
 
 pub mod app;
 mod binary;
+pub mod commands;
 pub mod install;
 mod network;
 mod rights;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -25,7 +27,7 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use crate::kubectl::Kubectl;
-use install::{Options, Vrata};
+use install::{HERE, Options, Vrata};
 use network::Network;
 
 /// Longest that it may take to start.
@@ -33,6 +35,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Between two looks at whether it has.
 const POLL: Duration = Duration::from_millis(20);
+
+/// Where the API server listens.
+const API_PORT: u16 = 6443;
 
 /// How much of each log is shown when a test fails.
 const SHOWN: usize = 60;
@@ -155,6 +160,15 @@ impl Lab {
     /// How the cluster's administrator reaches it.
     pub fn kubeconfig(&self) -> PathBuf {
         self.directory.path().join("cluster/kubeconfig")
+    }
+
+    /// The API server's address, and its certificate, which has signed itself, PEM.
+    ///
+    /// # Errors
+    /// When the lab has ended.
+    pub fn api_server(&self) -> Result<(SocketAddr, String)> {
+        let certificate = std::fs::read_to_string(self.directory.path().join("cluster/pki/apiserver.crt"))?;
+        Ok((SocketAddr::from((HERE, API_PORT)), certificate))
     }
 
     /// `kubectl`, as the administrator.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
-async fn tcp(address: SocketAddr) -> Result<Vec<u8>> {
+pub(super) async fn tcp(address: SocketAddr) -> Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(b"hello").await?;
     stream.shutdown().await?;
@@ -20,7 +20,7 @@ async fn tcp(address: SocketAddr) -> Result<Vec<u8>> {
     Ok(back)
 }
 
-async fn udp(address: SocketAddr) -> Result<Vec<u8>> {
+pub(super) async fn udp(address: SocketAddr) -> Result<Vec<u8>> {
     let (socket, mut back) = (UdpSocket::bind("0.0.0.0:0").await?, [0; 16]);
     socket.send_to(b"hello", address).await?;
     let length = tokio::time::timeout(std::time::Duration::from_secs(1), socket.recv(&mut back)).await??;

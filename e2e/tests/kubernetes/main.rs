@@ -2,8 +2,10 @@
 //! something have one to themselves.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod admission;
 mod api_server;
 mod chart;
+mod examples;
 mod ingress;
 mod kinds;
 mod lab;

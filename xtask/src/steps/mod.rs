@@ -66,7 +66,7 @@ const STEPS: &[Step] = &[
         name: "e2e",
         about: "the program as a whole, with real clients and servers",
         packages: packages::TEST,
-        tools: &[Tool::Pebble, Tool::Kubelab],
+        tools: &[Tool::Pebble, Tool::Kubelab, Tool::Helm],
         run: cargo::e2e,
     },
     Step { name: "deploy", about: "unit and configuration of deploy/", packages: packages::DEPLOY, tools: &[], run: deploy::run },
