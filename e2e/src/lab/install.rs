@@ -40,11 +40,13 @@ pub struct Options {
     pub kinds: bool,
     /// More of the configuration, top-level keys.
     pub configuration: String,
+    /// Where the API server is reached over plain HTTP, instead of where pods look for it.
+    pub api_server: Option<SocketAddr>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { replicas: 1, issuer: None, kinds: true, configuration: String::new() }
+        Self { replicas: 1, issuer: None, kinds: true, configuration: String::new(), api_server: None }
     }
 }
 
@@ -222,18 +224,30 @@ fn rights() -> Result<String> {
 }
 
 fn objects(options: &Options) -> String {
-    let configuration = configuration(options).lines().map(|line| format!("    {line}\n")).collect::<String>();
+    let indented = |text: String| text.lines().map(|line| format!("    {line}\n")).collect::<String>();
+    let configuration = indented(configuration(options));
+    let kubeconfig = options.api_server.map(|at| format!("  kubeconfig: |\n{}", indented(kubeconfig(at)))).unwrap_or_default();
     format!(
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: vrata, namespace: {NAMESPACE}}}\ndata:\n  config.yaml: |\n{configuration}---\n{}{}{}",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: vrata, namespace: {NAMESPACE}}}\ndata:\n  config.yaml: |\n{configuration}{kubeconfig}---\n{}{}{}",
         manifest::ingress_class(),
         include_str!("peers.yaml"),
         include_str!("replicas.yaml").replace("REPLICAS", &options.replicas.to_string()),
     )
 }
 
-fn configuration(options: &Options) -> String {
+/// With the rights of the pod's own account.
+fn kubeconfig(api_server: SocketAddr) -> String {
     format!(
-        "source: {{kubernetes: {{namespace: {NAMESPACE}}}}}\n\
+        "apiVersion: v1\nkind: Config\ncurrent-context: lab\nclusters: [{{name: lab, cluster: {{server: \"http://{api_server}\"}}}}]\n\
+         users: [{{name: pod, user: {{tokenFile: /var/run/secrets/kubernetes.io/serviceaccount/token}}}}]\n\
+         contexts: [{{name: lab, context: {{cluster: lab, user: pod}}}}]\n"
+    )
+}
+
+fn configuration(options: &Options) -> String {
+    let kubeconfig = if options.api_server.is_some() { ", kubeconfig: /etc/vrata/kubeconfig" } else { "" };
+    format!(
+        "source: {{kubernetes: {{namespace: {NAMESPACE}{kubeconfig}}}}}\n\
          state: /var/lib/vrata\n\
          gateway: {{http: [\"0.0.0.0:80\"], https: [\"0.0.0.0:443\"], publicAddresses: [\"{PUBLIC}\"], drainSeconds: 2, accessLog: off}}\n\
          dns: {{listen: [\"0.0.0.0:53\"], zones: [{{name: {ZONE}}}]}}\n\

@@ -12,6 +12,7 @@ mod binary;
 pub mod commands;
 pub mod install;
 mod network;
+pub mod relay;
 mod rights;
 
 use std::net::SocketAddr;

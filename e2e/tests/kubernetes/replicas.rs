@@ -12,6 +12,8 @@ use e2e::{Client, Pebble, eventually, manifest};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use super::rounds::rounds;
+
 /// The program in three replicas, with Pebble as its issuer.
 async fn install(lab: &Lab) -> Result<(Vrata, Pebble)> {
     let std::net::IpAddr::V4(web) = PUBLIC else { unreachable!("the public address is IPv4") };
@@ -30,19 +32,23 @@ async fn allocated(lab: &Lab, name: &str) -> Result<String> {
 }
 
 /// Who holds the Lease.
-async fn holder(lab: &Lab) -> Result<String> {
+pub(super) async fn holder(lab: &Lab) -> Result<String> {
     let lease = lab.kubectl().get("lease", NAMESPACE, "vrata-leader").await?;
     Ok(lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned())
 }
 
 /// Another than `before` holds it.
-async fn hand_over(lab: &Lab, before: &str) -> Result<()> {
+pub(super) async fn hand_over(lab: &Lab, before: &str) -> Result<()> {
     eventually("another leads", async || holder(lab).await, |now| !now.is_empty() && now != before).await?;
     Ok(())
 }
 
 #[test]
 fn a_leader_that_is_killed_in_the_middle_of_an_order_is_succeeded_in_it() -> Result<()> {
+    rounds(killed_in_an_order)
+}
+
+fn killed_in_an_order() -> Result<()> {
     Lab::start()?.run(async |lab| {
         let ((vrata, pebble), kubectl) = (install(lab).await?, lab.kubectl());
         let host = format!("deep.down.{ZONE}");
@@ -80,6 +86,10 @@ fn a_leader_that_is_killed_in_the_middle_of_an_order_is_succeeded_in_it() -> Res
 
 #[test]
 fn a_leader_that_sleeps_past_its_lease_does_no_harm_when_it_wakes() -> Result<()> {
+    rounds(asleep_past_its_lease)
+}
+
+fn asleep_past_its_lease() -> Result<()> {
     Lab::start()?.run(async |lab| {
         let (kubectl, vrata) = (lab.kubectl(), install::vrata(lab, Options { replicas: 3, ..Options::default() }).await?);
         let service = |name: &str| app::load_balancer("apps", name, &format!("{name}.{ZONE}"));
