@@ -6,3 +6,4 @@ pub(crate) mod issue;
 pub(crate) mod profile;
 pub(crate) mod scale;
 pub(crate) mod swaps;
+pub(crate) mod webhook;

@@ -23,8 +23,8 @@ const ASK_EVERY: Duration = Duration::from_micros(500);
 
 /// Measures a table of `size` Ingresses, each with a host of its own.
 pub(crate) fn run(setting: &Setting, size: u32, changes: u32, seconds: u32) -> Result<Vec<Table>> {
-    let small = start(setting, 10)?;
-    let large = start(setting, size)?;
+    let small = start(setting, "vrata-scale-small", 10, "")?;
+    let large = start(setting, "vrata-scale-large", size, "")?;
     let mut table = Table::new(&format!("{size} Ingresses with {size} hosts"), &note(changes), &["what", "value"]);
     table.row(["full compile, mean".into(), String::new()]);
     let latencies = latencies(&large, changes)?;
@@ -46,7 +46,8 @@ fn note(changes: u32) -> String {
     )
 }
 
-fn start(setting: &Setting, size: u32) -> Result<Vrata> {
+/// An instance with so many Ingresses, and more of the configuration.
+pub(super) fn start(setting: &Setting, name: &str, size: u32, more: &str) -> Result<Vrata> {
     let mut files = Vec::new();
     for namespace in 0..size.div_ceil(PER_NAMESPACE) {
         let name = format!("ns-{namespace}");
@@ -57,15 +58,16 @@ fn start(setting: &Setting, size: u32) -> Result<Vrata> {
         files.push((format!("{name}.yaml"), text));
     }
     let manifests: Vec<(&str, String)> = files.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();
-    vrata::start(setting, &format!("vrata-scale-{size}"), &manifests, None)
+    vrata::start_on(setting, name, &manifests, None, (ports::free(), ports::free()), more)
 }
 
-fn host(n: u32) -> String {
+/// The host of Ingress `app-N`.
+pub(super) fn host(n: u32) -> String {
     format!("app-{n}.{ZONE}")
 }
 
 /// Milliseconds from the file's appearance to the first good answer, for one new host after the other.
-fn latencies(vrata: &Vrata, changes: u32) -> Result<Vec<f64>> {
+pub(super) fn latencies(vrata: &Vrata, changes: u32) -> Result<Vec<f64>> {
     let mut client = Client::connect(vrata.plain)?;
     let file = vrata.manifests.join("new.yaml");
     let mut latencies = Vec::new();
