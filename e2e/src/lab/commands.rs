@@ -46,8 +46,8 @@ pub async fn install(lab: &Lab) -> Result<Vrata> {
         typed(lab, &command).await?;
     }
     let authority = Authority::new()?;
-    let vrata = Vrata::new(&authority.certificate, manifest::ca_issuer(&authority.certificate, &authority.key));
-    vrata.ready(lab, REPLICAS).await?;
+    let issuer = manifest::ca_issuer(&authority.certificate, &authority.key);
+    let vrata = Vrata::ready_at(lab, REPLICAS, &authority.certificate, issuer).await?;
     eventually("the issuer is taken", async || kubectl.apply(&vrata.issuer()).await, |()| true).await?;
     Ok(vrata)
 }
@@ -67,7 +67,7 @@ pub async fn typed(lab: &Lab, line: &str) -> Result<Printed> {
 
 /// The lab's cluster, its programs before all others, and a home of its own, where Helm keeps what it likes.
 fn environment(lab: &Lab, home: &Path) -> Result<Vec<(&'static str, OsString)>> {
-    let programs = [binary::helm()?, lab.tools.clone()];
+    let programs = [binary::helm()?, lab.own()?.tools.clone()];
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths(programs.into_iter().chain(std::env::split_paths(&path)))?;
     Ok(vec![("KUBECONFIG", lab.kubeconfig().into_os_string()), ("PATH", path), ("HOME", home.as_os_str().to_owned())])

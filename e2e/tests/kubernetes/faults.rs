@@ -49,7 +49,7 @@ async fn killed_while_writing(lab: &Lab, (vrata, relay): (&Vrata, &Relay), (kind
     relay.set(Trap { from: leader.address, kind, stage, spared: SPARED });
     kubectl.apply(objects).await?;
     relay.stopped(STOPPED).await?;
-    lab.signal(leader.process, Signal::SIGKILL)?;
+    lab.signal(&leader, Signal::SIGKILL)?;
     // Those that are under way stay so; whoever leads next is not stopped.
     relay.spare_all();
     let written = addresses(&kubectl, kind).await?;

@@ -46,7 +46,7 @@ fn an_address_is_allocated_named_served_and_kept() -> Result<()> {
 
         // Killed and started again in its pod, and as another pod: the status is what is remembered.
         let [replica] = vrata.ready(lab, 1).await?.try_into().unwrap();
-        lab.signal(replica.process, Signal::SIGKILL)?;
+        lab.signal(&replica, Signal::SIGKILL)?;
         eventually("it runs again", async || vrata.replicas(lab).await, |now| now.iter().any(|now| now.ready && now.process != replica.process))
             .await?;
         eventually("TCP is forwarded again", async || tcp(at).await, |back| back == b"hello").await?;

@@ -74,7 +74,7 @@ fn killed_in_an_order() -> Result<()> {
         kubectl.apply(&app::ingress("apps", "deep", &host)).await?;
         let published = async || kubectl.get("configmap", NAMESPACE, "vrata-challenges").await;
         eventually("an order is under way", published, |challenges| challenges.to_string().contains(&host)).await?;
-        lab.signal(leader.process, Signal::SIGKILL)?;
+        lab.signal(&leader, Signal::SIGKILL)?;
         pebble.hold(false);
         let client = Client::trusting((PUBLIC, 443).into(), &root)?;
         eventually("it is trusted after all", async || client.get(&host, "/").await, |answer| answer.status == 200).await?;
@@ -97,7 +97,7 @@ fn asleep_past_its_lease() -> Result<()> {
         let mut addresses = BTreeSet::from([allocated(lab, "first").await?]);
 
         let (sleeper, before) = (vrata.leader(lab).await?, holder(lab).await?);
-        lab.signal(sleeper.process, Signal::SIGSTOP)?;
+        lab.signal(&sleeper, Signal::SIGSTOP)?;
         // It has seen neither of these, and wakes with the memory of a leader.
         kubectl.apply(&(service("second") + &service("third"))).await?;
         hand_over(lab, &before).await?;
@@ -105,7 +105,7 @@ fn asleep_past_its_lease() -> Result<()> {
             assert!(addresses.insert(allocated(lab, name).await?), "held twice: {addresses:?}");
         }
         let written = kubectl.list("services", "apps").await?;
-        lab.signal(sleeper.process, Signal::SIGCONT)?;
+        lab.signal(&sleeper, Signal::SIGCONT)?;
         vrata.ready(lab, 3).await?;
         kubectl.apply(&service("fourth")).await?;
         assert!(addresses.insert(allocated(lab, "fourth").await?), "held twice: {addresses:?}");
