@@ -14,7 +14,7 @@ use crate::eventually;
 use crate::shell::Printed;
 
 /// Longest that one call may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The program, and the cluster that it speaks to.
 #[derive(Debug, Clone)]

@@ -1,5 +1,5 @@
 //! Three replicas whose leader is killed in the middle of its writes, at two moments: the writes are decided and have not arrived, or they are carried out and
-//! it has not heard of it. No address is lost or held twice, every status is complete in the end, and then nothing is written any more.
+//! it has not heard of it; or it is paused there past its Lease, and wakes. No address is lost or held twice, every status is complete in the end, and then nothing is written any more.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -43,17 +43,26 @@ async fn versions(kubectl: &Kubectl, kind: &str) -> Result<BTreeMap<String, Stri
     Ok(kubectl.list(kind, "apps").await?.iter().map(|object| (text(object, "name"), text(object, "resourceVersion"))).collect())
 }
 
-/// Applies many objects of a kind and kills the leader in the middle of writing their statuses. Gives all addresses.
-async fn killed_while_writing(lab: &Lab, (vrata, relay): (&Vrata, &Relay), (kind, stage): (&'static str, Stage), objects: &str) -> Result<Addresses> {
+/// What happens to the leader, and when.
+#[derive(Debug, Clone, Copy)]
+struct Fault {
+    stage: Stage,
+    /// `SIGKILL`, or `SIGSTOP`: then it wakes when another has led for a while.
+    signal: Signal,
+}
+
+/// Applies many objects of a kind and lets the fault come over the leader in the middle of writing their statuses. Gives all addresses.
+async fn fault_while_writing(lab: &Lab, (vrata, relay): (&Vrata, &Relay), (kind, fault): (&'static str, Fault), objects: &str) -> Result<Addresses> {
+    let Fault { stage, signal } = fault;
     let (kubectl, leader, before) = (lab.kubectl(), vrata.leader(lab).await?, holder(lab).await?);
     relay.set(Trap { from: leader.address, kind, stage, spared: SPARED });
     kubectl.apply(objects).await?;
     relay.stopped(STOPPED).await?;
-    lab.signal(&leader, Signal::SIGKILL)?;
+    lab.signal(&leader, signal)?;
     // Those that are under way stay so; whoever leads next is not stopped.
     relay.spare_all();
     let written = addresses(&kubectl, kind).await?;
-    ensure!(written.len() < COUNT, "the kill fell outside of the writes: {written:?}");
+    ensure!(written.len() < COUNT, "the fault fell outside of the writes: {written:?}");
     hand_over(lab, &before).await?;
     let all = eventually("every status is written", async || addresses(&kubectl, kind).await, |all| all.len() >= COUNT).await?;
     for (name, address) in &written {
@@ -63,9 +72,12 @@ async fn killed_while_writing(lab: &Lab, (vrata, relay): (&Vrata, &Relay), (kind
     let answers = relay.let_go().await?;
     ensure!(answers.len() >= STOPPED, "{answers:?}");
     let expected = if stage == Stage::Before { 409 } else { 200 };
-    ensure!(answers.iter().all(|status| *status == expected), "what a dead leader had sent was answered {answers:?}, not {expected}");
-    ensure!(versions(&kubectl, kind).await? == versions_then, "a dead leader wrote");
+    ensure!(answers.iter().all(|status| *status == expected), "what the old leader had sent was answered {answers:?}, not {expected}");
+    if signal == Signal::SIGSTOP {
+        lab.signal(&leader, Signal::SIGCONT)?;
+    }
     vrata.ready(lab, 3).await?;
+    ensure!(versions(&kubectl, kind).await? == versions_then, "the old leader wrote");
     Ok(all)
 }
 
@@ -100,7 +112,7 @@ fn owners(object: &Value) -> Vec<String> {
     managers.filter(|manager| manager["subresource"] == "status").filter_map(|manager| Some(manager["manager"].as_str()?.to_owned())).collect()
 }
 
-fn killed(stage: Stage) -> Result<()> {
+fn in_the_middle_of_writes(fault: Fault) -> Result<()> {
     Lab::start()?.run(async |lab| {
         let relay = Relay::start(lab).await?;
         let options = Options { replicas: 3, api_server: Some(relay.address()), ..Options::default() };
@@ -108,13 +120,13 @@ fn killed(stage: Stage) -> Result<()> {
         lab.kubectl().apply(&app::echo("apps")).await?;
 
         let services = names("db").iter().map(|name| app::load_balancer("apps", name, &format!("{name}.{ZONE}"))).collect::<String>();
-        let held = killed_while_writing(lab, (&vrata, &relay), ("services", stage), &services).await?;
+        let held = fault_while_writing(lab, (&vrata, &relay), ("services", fault), &services).await?;
         let distinct: std::collections::BTreeSet<&IpAddr> = held.values().collect();
         ensure!(distinct.len() == COUNT, "held twice: {held:?}");
         at_rest(lab, &relay, "services").await?;
 
         let ingresses = names("site").iter().map(|name| app::ingress("apps", name, &format!("{name}.{ZONE}"))).collect::<String>();
-        let told = killed_while_writing(lab, (&vrata, &relay), ("ingresses", stage), &ingresses).await?;
+        let told = fault_while_writing(lab, (&vrata, &relay), ("ingresses", fault), &ingresses).await?;
         ensure!(told.values().all(|address| *address == PUBLIC), "{told:?}");
         at_rest(lab, &relay, "ingresses").await?;
         let kept: Addresses = addresses(&lab.kubectl(), "services").await?;
@@ -125,10 +137,15 @@ fn killed(stage: Stage) -> Result<()> {
 
 #[test]
 fn a_leader_that_is_killed_before_its_writes_arrive_leaves_nothing_half_done() -> Result<()> {
-    rounds(|| killed(Stage::Before))
+    rounds(|| in_the_middle_of_writes(Fault { stage: Stage::Before, signal: Signal::SIGKILL }))
 }
 
 #[test]
 fn a_leader_that_is_killed_before_it_hears_that_its_writes_are_done_leaves_nothing_half_done() -> Result<()> {
-    rounds(|| killed(Stage::After))
+    rounds(|| in_the_middle_of_writes(Fault { stage: Stage::After, signal: Signal::SIGKILL }))
+}
+
+#[test]
+fn a_leader_that_is_paused_before_its_writes_arrive_wakes_and_lets_the_next_one_lead() -> Result<()> {
+    rounds(|| in_the_middle_of_writes(Fault { stage: Stage::Before, signal: Signal::SIGSTOP }))
 }
