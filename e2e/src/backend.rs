@@ -81,7 +81,15 @@ impl Backend {
     /// # Errors
     /// When no port is free.
     pub async fn bulk() -> Result<Self> {
-        Self::tcp_with(async |stream| {
+        Self::bulk_at(ANYWHERE).await
+    }
+
+    /// The same, at this address.
+    ///
+    /// # Errors
+    /// When it is taken.
+    pub async fn bulk_at(address: SocketAddr) -> Result<Self> {
+        Self::serve(address, async |stream| {
             let service = service_fn(async |request| Ok::<_, Infallible>(measure(request).await));
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         })
@@ -95,7 +103,7 @@ impl Backend {
     pub async fn held() -> Result<(Self, Gate)> {
         let gate = Gate { reached: Arc::new(Semaphore::new(0)), open: Arc::new(Semaphore::new(0)) };
         let shared = gate.clone();
-        let backend = Self::tcp_with(move |stream| {
+        let backend = Self::serve(ANYWHERE, move |stream| {
             let gate = shared.clone();
             async move {
                 let service = service_fn(|request: Request<Incoming>| {
@@ -119,7 +127,15 @@ impl Backend {
     /// # Errors
     /// When no port is free.
     pub async fn websocket() -> Result<Self> {
-        Self::tcp_with(async |stream| {
+        Self::websocket_at(ANYWHERE).await
+    }
+
+    /// The same, at this address.
+    ///
+    /// # Errors
+    /// When it is taken.
+    pub async fn websocket_at(address: SocketAddr) -> Result<Self> {
+        Self::serve(address, async |stream| {
             let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
             while let Some(Ok(message)) = socket.next().await {
                 if !message.is_close() && socket.send(message).await.is_err() {
@@ -172,13 +188,6 @@ impl Backend {
             }
         });
         Ok(Self { address, task })
-    }
-
-    async fn tcp_with<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> Result<Self>
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        Self::serve(ANYWHERE, serve).await
     }
 
     async fn serve<F>(address: SocketAddr, serve: impl Fn(TcpStream) -> F + Send + 'static) -> Result<Self>

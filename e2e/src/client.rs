@@ -147,7 +147,8 @@ impl Client {
     }
 }
 
-fn tls(root_pem: &str, http2: bool) -> Result<ClientConfig> {
+/// A configuration that trusts only this root (PEM).
+pub(crate) fn tls(root_pem: &str, http2: bool) -> Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(root_pem.as_bytes()) {
         roots.add(certificate?)?;

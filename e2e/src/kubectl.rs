@@ -7,19 +7,26 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::eventually;
+use crate::shell::Printed;
 
 /// Longest that one call may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The program, and the cluster that it speaks to.
 #[derive(Debug, Clone)]
 pub struct Kubectl {
     program: PathBuf,
     kubeconfig: PathBuf,
+}
+
+/// A running `kubectl proxy`.
+#[derive(Debug)]
+pub struct Proxy {
+    _child: Child,
 }
 
 impl Kubectl {
@@ -34,6 +41,40 @@ impl Kubectl {
     /// When it fails, with what it says.
     pub async fn run(&self, args: &[&str]) -> Result<String> {
         self.with_input(args, "").await
+    }
+
+    /// Runs it with an input; gives what it says, whether it succeeds or not.
+    ///
+    /// # Errors
+    /// When it does not come to an end.
+    pub async fn says(&self, args: &[&str], input: &str) -> Result<Printed> {
+        let mut command = Command::new(&self.program);
+        command.args(args).env("KUBECONFIG", &self.kubeconfig).kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("{} cannot be run", self.program.display()))?;
+        let mut stdin = child.stdin.take().context("it has an input")?;
+        let talk = async {
+            let write = async {
+                // One that has failed reads no more; what it says is what counts.
+                let _ = stdin.write_all(input.as_bytes()).await;
+                drop(stdin);
+            };
+            tokio::join!(write, child.wait_with_output()).1
+        };
+        let output = timeout(PATIENCE, talk).await.with_context(|| format!("kubectl {}: no end in time", args.join(" ")))??;
+        Ok(Printed::of(&output))
+    }
+
+    /// Offers the API server on a port of loopback, in plain HTTP and with the administrator's rights, until the handle is dropped.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn proxy(&self, port: u16) -> Result<Proxy> {
+        let mut command = Command::new(&self.program);
+        command.args(["proxy", &format!("--port={port}")]).env("KUBECONFIG", &self.kubeconfig).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().with_context(|| format!("{} cannot be run", self.program.display()))?;
+        Ok(Proxy { _child: child })
     }
 
     /// Applies manifests.
@@ -83,23 +124,10 @@ impl Kubectl {
     }
 
     async fn with_input(&self, args: &[&str], input: &str) -> Result<String> {
-        let mut command = Command::new(&self.program);
-        command.args(args).env("KUBECONFIG", &self.kubeconfig).kill_on_drop(true);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().with_context(|| format!("{} cannot be run", self.program.display()))?;
-        let mut stdin = child.stdin.take().context("it has an input")?;
-        let talk = async {
-            let write = async {
-                // One that has failed reads no more; what it says is what counts.
-                let _ = stdin.write_all(input.as_bytes()).await;
-                drop(stdin);
-            };
-            tokio::join!(write, child.wait_with_output()).1
-        };
-        let output = timeout(PATIENCE, talk).await.with_context(|| format!("kubectl {}: no end in time", args.join(" ")))??;
-        if !output.status.success() {
-            bail!("kubectl {}: {}\n{input}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+        let said = self.says(args, input).await?;
+        if said.code != Some(0) {
+            bail!("kubectl {}: {}\n{input}", args.join(" "), said.err.trim());
         }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        Ok(said.out)
     }
 }

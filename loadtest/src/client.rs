@@ -38,7 +38,19 @@ impl<S: Read + Write> Client<S> {
 
     /// Asks for `/` of a host and reads the whole answer; returns its status.
     pub(crate) fn get(&mut self, host: &str) -> Result<u16> {
-        self.stream.write_all(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes())?;
+        Ok(self.exchange(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes())?.0)
+    }
+
+    /// Posts JSON and reads the whole answer; returns its status and its body.
+    pub(crate) fn post(&mut self, host: &str, path: &str, json: &str) -> Result<(u16, &[u8])> {
+        let length = json.len();
+        let request = format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{json}");
+        self.exchange(request.as_bytes())
+    }
+
+    fn exchange(&mut self, request: &[u8]) -> Result<(u16, &[u8])> {
+        self.stream.write_all(request)?;
+        self.stream.flush()?;
         self.buffer.clear();
         let end = loop {
             if let Some(end) = self.buffer.windows(4).position(|w| w == b"\r\n\r\n") {
@@ -57,7 +69,7 @@ impl<S: Read + Write> Client<S> {
         while self.buffer.len() < end + length {
             self.read()?;
         }
-        Ok(status)
+        Ok((status, &self.buffer[end..end + length]))
     }
 
     fn read(&mut self) -> Result<()> {

@@ -102,9 +102,9 @@ fn run(task: Task) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Task::Bench { args } => {
-            machine::prepare(packages::BENCH, &[Tool::Pebble])?;
+            machine::prepare(packages::BENCH, &[Tool::Pebble, Tool::Kubelab])?;
             let (vrata, report) = (release::build(&repository)?, repository.path("loadtest/RESULTS.md"));
-            repository.cargo(["build", "--workspace", "--release", "--bin", "loadtest"]).run()?;
+            repository.cargo(["build", "--workspace", "--release", "--bin", "loadtest", "--bin", "echo"]).run()?;
             let measure = repository.run(repository.release("loadtest")).args(["run", "--vrata"]).args([vrata]);
             // A part of the tables is shown and not written: the file is always of one run.
             let measure = if args.is_empty() { measure.args(["--out"]).args([report]) } else { measure.args(args) };

@@ -34,6 +34,18 @@ pub(crate) const TEST: &[Package] = &[
 /// To check the units of `deploy/`.
 pub(crate) const DEPLOY: &[Package] = &[COMPILER, package("systemd", "systemd-analyze")];
 
+/// To build the image with a program that needs no libraries, and to run it.
+pub(crate) const IMAGE: &[Package] = &[
+    COMPILER,
+    package("musl-tools", "musl-gcc"),
+    package("buildah", "buildah"),
+    package("libcap2-bin", "setcap"),
+    package("ca-certificates", "update-ca-certificates"),
+    package("iproute2", "ip"),
+    package("curl", "curl"),
+    package("bind9-dnsutils", "dig"),
+];
+
 /// To check the chart: the queries of its alerts and dashboard.
 pub(crate) const CHART: &[Package] = &[COMPILER, package("prometheus", "promtool")];
 
@@ -48,6 +60,7 @@ pub(crate) const BENCH: &[Package] = &[
     package("wrk", "wrk"),
     package("linux-perf", "perf"),
     package("curl", "curl"),
+    package("iproute2", "ip"),
     package("util-linux", "taskset"),
 ];
 

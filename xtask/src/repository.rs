@@ -39,6 +39,11 @@ impl Repository {
         self.target.join("debug").join(name)
     }
 
+    /// The path of a program that was built here for another target, in the dev profile.
+    pub(crate) fn built_for(&self, target: &str, name: &str) -> PathBuf {
+        self.target.join(target).join("debug").join(name)
+    }
+
     /// A program that was built here, in the dev profile.
     pub(crate) fn program(&self, name: &str) -> Program {
         Program::new(self.built(name), &self.root)

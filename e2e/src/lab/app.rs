@@ -4,7 +4,15 @@ use std::fmt::Write as _;
 
 /// A namespace with one pod of the image `echo` behind the Service `echo`.
 pub fn echo(namespace: &str) -> String {
-    include_str!("echo.yaml").replace("NAMESPACE", namespace)
+    images(&include_str!("echo.yaml").replace("NAMESPACE", namespace))
+}
+
+/// Where the images `vrata:test` and `echo:test` are, for a cluster that was there before; in kubelab an image is a program of its name.
+const REGISTRY: &str = "VRATA_E2E_REGISTRY";
+
+/// The manifest with its images where they are.
+pub(super) fn images(manifest: &str) -> String {
+    std::env::var(REGISTRY).map_or_else(|_| manifest.to_owned(), |registry| manifest.replace("registry.example", &registry))
 }
 
 /// An Ingress `name` for one host, as the operator's users write it, before the Service `echo`.

@@ -5,6 +5,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+/// The directory of Helm in the cache of tools.
+const HELM: &str = "helm-4.3.1";
+
+/// The directory with `helm`.
+pub(super) fn helm() -> Result<PathBuf> {
+    let directory = crate::pebble::tools()?.join(HELM);
+    if !directory.join("helm").exists() {
+        bail!("{} is not there; run: cargo xtask test --only e2e", directory.join("helm").display());
+    }
+    Ok(directory)
+}
+
 /// The directory with `kubelab` and `kubectl`, named after the version of Kubernetes and the sources: the same rule as in `xtask/src/kubelab.rs`.
 pub(super) fn directory() -> Result<PathBuf> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("kubelab");
@@ -40,6 +52,9 @@ pub(super) fn scratch() -> Result<PathBuf> {
     Ok(scratch)
 }
 
+/// `target/PROFILE/`, in which programs are, and tests in its `deps/`.
 fn profile() -> Result<PathBuf> {
-    Ok(std::env::current_exe()?.ancestors().nth(2).context("a test lies in target/PROFILE/deps/")?.to_owned())
+    let this = std::env::current_exe()?;
+    let directory = this.parent().context("a program is in a directory")?;
+    Ok(if directory.ends_with("deps") { directory.parent().context("deps/ lies in target/PROFILE/")? } else { directory }.to_owned())
 }

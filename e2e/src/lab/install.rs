@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::Lab;
+use super::{Lab, app};
 use crate::vrata::Authority;
 use crate::{Client, eventually, manifest, shell};
 
@@ -40,11 +40,13 @@ pub struct Options {
     pub kinds: bool,
     /// More of the configuration, top-level keys.
     pub configuration: String,
+    /// Where the API server is reached over plain HTTP, instead of where pods look for it.
+    pub api_server: Option<SocketAddr>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { replicas: 1, issuer: None, kinds: true, configuration: String::new() }
+        Self { replicas: 1, issuer: None, kinds: true, configuration: String::new(), api_server: None }
     }
 }
 
@@ -53,6 +55,8 @@ impl Default for Options {
 pub struct Vrata {
     ca_pem: String,
     issuer: String,
+    /// Where it is reached.
+    gateway: IpAddr,
 }
 
 /// One of its pods.
@@ -62,8 +66,8 @@ pub struct Replica {
     pub name: String,
     /// The pod's address.
     pub address: IpAddr,
-    /// Number of its process.
-    pub process: i32,
+    /// Number of its process, when it runs on this machine.
+    pub process: Option<i32>,
     /// Whether it is ready.
     pub ready: bool,
 }
@@ -103,8 +107,7 @@ pub async fn vrata(lab: &Lab, options: Options) -> Result<Vrata> {
     kubectl.apply(&(namespaces() + &kinds)).await?;
     let issuer = options.issuer.clone().unwrap_or_else(|| manifest::ca_issuer(&authority.certificate, &authority.key));
     kubectl.apply(&(rights()? + &objects(&options))).await?;
-    let vrata = Vrata { ca_pem: authority.certificate, issuer };
-    vrata.ready(lab, options.replicas).await?;
+    let vrata = Vrata::ready_at(lab, options.replicas, &authority.certificate, issuer).await?;
     // Not before: a CA that validates has to reach the public address.
     if options.kinds {
         kubectl.run(&["wait", "crd", "--all", "--for=condition=Established", "--timeout=30s"]).await?;
@@ -114,6 +117,17 @@ pub async fn vrata(lab: &Lab, options: Options) -> Result<Vrata> {
 }
 
 impl Vrata {
+    /// The program, once so many replicas are ready; its certificates are signed by an issuer with this root (PEM).
+    pub(super) async fn ready_at(lab: &Lab, replicas: usize, ca_pem: &str, issuer: String) -> Result<Self> {
+        let mut vrata = Self { ca_pem: ca_pem.to_owned(), issuer, gateway: PUBLIC };
+        let replicas = vrata.ready(lab, replicas).await?;
+        if !lab.is_own() {
+            // Nobody brings the public addresses to its pods.
+            vrata.gateway = replicas.first().context("no replica")?.address;
+        }
+        Ok(vrata)
+    }
+
     /// The root that its certificates chain to, unless the test chose another issuer. PEM.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
@@ -129,12 +143,17 @@ impl Vrata {
     /// # Errors
     /// When the root cannot be read.
     pub fn https(&self) -> Result<Client> {
-        Client::trusting(SocketAddr::new(PUBLIC, 443), &self.ca_pem)
+        Client::trusting(SocketAddr::new(self.gateway, 443), &self.ca_pem)
+    }
+
+    /// A client of whichever replica, over plain HTTP.
+    pub fn http(&self) -> Client {
+        Client::plain(SocketAddr::new(self.gateway, 80))
     }
 
     /// Where DNS is served by whichever replica.
     pub const fn dns(&self) -> SocketAddr {
-        SocketAddr::new(PUBLIC, 53)
+        SocketAddr::new(self.gateway, 53)
     }
 
     /// Its pods, by name.
@@ -167,7 +186,9 @@ impl Vrata {
     pub async fn ready(&self, lab: &Lab, count: usize) -> Result<Vec<Replica>> {
         let all = |replicas: &Vec<Replica>| replicas.len() == count && replicas.iter().all(|replica| replica.ready);
         let replicas = eventually("every replica is ready", async || self.replicas(lab).await, all).await?;
-        announce(&replicas).await?;
+        if lab.is_own() {
+            announce(&replicas).await?;
+        }
         Ok(replicas)
     }
 }
@@ -191,7 +212,7 @@ fn replica(pod: &Value) -> Option<Replica> {
     Some(Replica {
         name: pod["metadata"]["name"].as_str()?.to_owned(),
         address: pod["status"]["podIP"].as_str()?.parse().ok()?,
-        process: container["containerID"].as_str()?.strip_prefix("process://")?.parse().ok()?,
+        process: container["containerID"].as_str()?.strip_prefix("process://").and_then(|number| number.parse().ok()),
         ready: container["ready"].as_bool()?,
     })
 }
@@ -217,18 +238,30 @@ fn rights() -> Result<String> {
 }
 
 fn objects(options: &Options) -> String {
-    let configuration = configuration(options).lines().map(|line| format!("    {line}\n")).collect::<String>();
+    let indented = |text: String| text.lines().map(|line| format!("    {line}\n")).collect::<String>();
+    let configuration = indented(configuration(options));
+    let kubeconfig = options.api_server.map(|at| format!("  kubeconfig: |\n{}", indented(kubeconfig(at)))).unwrap_or_default();
     format!(
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: vrata, namespace: {NAMESPACE}}}\ndata:\n  config.yaml: |\n{configuration}---\n{}{}{}",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: vrata, namespace: {NAMESPACE}}}\ndata:\n  config.yaml: |\n{configuration}{kubeconfig}---\n{}{}{}",
         manifest::ingress_class(),
         include_str!("peers.yaml"),
-        include_str!("replicas.yaml").replace("REPLICAS", &options.replicas.to_string()),
+        app::images(&include_str!("replicas.yaml").replace("REPLICAS", &options.replicas.to_string())),
+    )
+}
+
+/// With the rights of the pod's own account.
+fn kubeconfig(api_server: SocketAddr) -> String {
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: lab\nclusters: [{{name: lab, cluster: {{server: \"http://{api_server}\"}}}}]\n\
+         users: [{{name: pod, user: {{tokenFile: /var/run/secrets/kubernetes.io/serviceaccount/token}}}}]\n\
+         contexts: [{{name: lab, context: {{cluster: lab, user: pod}}}}]\n"
     )
 }
 
 fn configuration(options: &Options) -> String {
+    let kubeconfig = if options.api_server.is_some() { ", kubeconfig: /etc/vrata/kubeconfig" } else { "" };
     format!(
-        "source: {{kubernetes: {{namespace: {NAMESPACE}}}}}\n\
+        "source: {{kubernetes: {{namespace: {NAMESPACE}{kubeconfig}}}}}\n\
          state: /var/lib/vrata\n\
          gateway: {{http: [\"0.0.0.0:80\"], https: [\"0.0.0.0:443\"], publicAddresses: [\"{PUBLIC}\"], drainSeconds: 2, accessLog: off}}\n\
          dns: {{listen: [\"0.0.0.0:53\"], zones: [{{name: {ZONE}}}]}}\n\

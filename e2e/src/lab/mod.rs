@@ -1,4 +1,5 @@
-//! A Kubernetes cluster for tests: `e2e/kubelab` (etcd, kube-apiserver, controllers, pods as local programs) in network and mount namespaces of its own.
+//! A Kubernetes cluster for tests: `e2e/kubelab` (etcd, kube-apiserver, controllers, pods as local programs) in network and mount namespaces of its own, or one
+//! that was there before.
 //!
 //! ```text
 //! Lab::shared() ── one for all tests that run at the same time       Lab::start() ── one for a test that breaks things
@@ -9,54 +10,51 @@
 
 pub mod app;
 mod binary;
+pub mod commands;
 pub mod install;
+mod kubelab;
 mod network;
+pub mod relay;
 mod rights;
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use tempfile::TempDir;
+use nix::sys::signal::Signal;
 use tokio::sync::OnceCell;
 
 use crate::kubectl::Kubectl;
-use install::{Options, Vrata};
+use install::{HERE, Options, Replica, Vrata};
+use kubelab::Kubelab;
 use network::Network;
 
-/// Longest that it may take to start.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Names the kubeconfig of a cluster that is used instead of kubelab. Not KUBECONFIG: nobody's cluster is tested in because a shell happens to know it.
+const EXISTING: &str = "VRATA_E2E_KUBECONFIG";
 
-/// Between two looks at whether it has.
-const POLL: Duration = Duration::from_millis(20);
-
-/// How much of each log is shown when a test fails.
-const SHOWN: usize = 60;
-
-/// Programs that are images in the lab, besides `vrata`.
-const IMAGES: [&str; 1] = ["echo"];
+/// Where kubelab's API server listens.
+const API_PORT: u16 = 6443;
 
 static SHARED: Mutex<Weak<Lab>> = Mutex::new(Weak::new());
 
 /// A running cluster.
 #[derive(Debug)]
 pub struct Lab {
-    child: Child,
-    /// Its end is the end of the lab.
-    input: Option<ChildStdin>,
-    network: Network,
-    tools: PathBuf,
-    directory: TempDir,
+    cluster: Cluster,
     /// The program, once a test has asked for it.
     vrata: OnceCell<Vrata>,
 }
 
+#[derive(Debug)]
+enum Cluster {
+    Own(Kubelab),
+    /// By its kubeconfig.
+    Existing(PathBuf),
+}
+
 impl Lab {
-    /// The lab that tests have in common; each has namespaces of its own there.
+    /// The lab that tests have in common; each has namespaces of its own there. It may be a cluster that was there before.
     ///
     /// # Errors
     /// As [`Lab::start`].
@@ -65,7 +63,11 @@ impl Lab {
         if let Some(lab) = shared.upgrade() {
             return Ok(lab);
         }
-        let lab = Arc::new(Self::start()?);
+        let lab = match std::env::var_os(EXISTING) {
+            Some(kubeconfig) => Self { cluster: Cluster::Existing(kubeconfig.into()), vrata: OnceCell::new() },
+            None => Self::start()?,
+        };
+        let lab = Arc::new(lab);
         *shared = Arc::downgrade(&lab);
         Ok(lab)
     }
@@ -75,40 +77,18 @@ impl Lab {
     /// # Errors
     /// When kubelab is not built, this is not root, or the cluster does not come up.
     pub fn start() -> Result<Self> {
-        let tools = binary::directory()?;
-        let place = binary::scratch()?;
-        let directory = tempfile::Builder::new().prefix("lab-").tempdir_in(place)?;
-        let images = directory.path().join("images");
-        std::fs::create_dir(&images)?;
-        for image in IMAGES.into_iter().map(binary::built).chain([crate::vrata::binary()]) {
-            let program = image?;
-            let to = images.join(program.file_name().context("a program has a name")?);
-            std::fs::hard_link(&program, &to).or_else(|_| std::fs::copy(&program, &to).map(drop))?;
+        if std::env::var_os(EXISTING).is_some() {
+            bail!("this test wants a cluster that it may break; with {EXISTING} run only those of `shared::`");
         }
-        let log = std::fs::File::create(directory.path().join("kubelab.log"))?;
-        let mut command = Command::new(tools.join("kubelab"));
-        command.args(["up", "-stdin", "-dir"]).arg(directory.path().join("cluster")).arg("-images").arg(&images);
-        command.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log);
-        let mut child = command.spawn().context("kubelab cannot be run")?;
-        let input = child.stdin.take();
-        let mut lab = Self { child, input, network: Network::default(), tools, directory, vrata: OnceCell::new() };
-        lab.wait_until_ready()?;
-        Ok(lab)
+        Self::with(crate::vrata::binary()?)
     }
 
-    fn wait_until_ready(&mut self) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        while !self.kubeconfig().exists() {
-            if let Some(status) = self.child.try_wait()? {
-                bail!("kubelab ended with {status}:\n{}", self.log("../../kubelab.log"));
-            }
-            if Instant::now() > deadline {
-                bail!("the cluster is not ready within {} s:\n{}", PATIENCE.as_secs(), self.log("../../kubelab.log"));
-            }
-            std::thread::sleep(POLL);
-        }
-        self.network = Network::of(self.number("pid")?);
-        Ok(())
+    /// Starts one with this program as the image of Vrata.
+    ///
+    /// # Errors
+    /// As [`Lab::start`].
+    pub fn with(program: PathBuf) -> Result<Self> {
+        Ok(Self { cluster: Cluster::Own(Kubelab::start(program)?), vrata: OnceCell::new() })
     }
 
     /// Runs a test whose threads, and the programs that it starts, are inside the lab's network. Logs are shown when it fails.
@@ -116,50 +96,51 @@ impl Lab {
     /// # Errors
     /// The test's.
     pub fn run<T: Send>(&self, test: impl AsyncFnOnce(&Self) -> Result<T> + Send) -> Result<T> {
+        let Cluster::Own(kubelab) = &self.cluster else { return runtime(None)?.block_on(test(self)) };
         let outcome = std::thread::scope(|scope| {
             let inside = scope.spawn(|| {
-                self.network.enter()?;
-                let network = self.network.clone();
-                let mut runtime = tokio::runtime::Builder::new_multi_thread();
-                // A thread that is not inside must not run anything.
-                runtime.enable_all().on_thread_start(move || network.enter().expect("this thread enters the lab's network"));
-                runtime.build()?.block_on(test(self))
+                kubelab.network.enter()?;
+                runtime(Some(kubelab.network.clone()))?.block_on(test(self))
             });
             inside.join()
         });
         match outcome {
-            Ok(Ok(value)) => self.check_rights().map(|()| value),
+            Ok(Ok(value)) => kubelab.check_rights().map(|()| value),
             Ok(Err(error)) => {
-                self.show_logs();
-                let refused = rights::check(&self.audit()).err();
-                Err(refused.into_iter().fold(error, |error, refused| error.context(refused)))
+                kubelab.show_logs();
+                Err(kubelab.refused().into_iter().fold(error, |error, refused| error.context(refused)))
             }
             Err(panic) => {
-                self.show_logs();
+                kubelab.show_logs();
                 std::panic::resume_unwind(panic)
             }
         }
     }
 
-    /// What an API server refused that had just started is asked again, so a refusal has to last.
-    fn check_rights(&self) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match rights::check(&self.audit()) {
-                Err(_) if Instant::now() < deadline => std::thread::sleep(POLL),
-                checked => return checked,
-            }
+    fn own(&self) -> Result<&Kubelab> {
+        match &self.cluster {
+            Cluster::Own(kubelab) => Ok(kubelab),
+            Cluster::Existing(kubeconfig) => bail!("this is for kubelab alone, not for the cluster of {}", kubeconfig.display()),
         }
+    }
+
+    /// Whether its network is this process's to arrange.
+    pub(crate) fn is_own(&self) -> bool {
+        matches!(self.cluster, Cluster::Own(_))
     }
 
     /// How the cluster's administrator reaches it.
     pub fn kubeconfig(&self) -> PathBuf {
-        self.directory.path().join("cluster/kubeconfig")
+        match &self.cluster {
+            Cluster::Own(kubelab) => kubelab.kubeconfig(),
+            Cluster::Existing(kubeconfig) => kubeconfig.clone(),
+        }
     }
 
-    /// `kubectl`, as the administrator.
+    /// `kubectl`, as the administrator; with a cluster that was there before the one in PATH.
     pub fn kubectl(&self) -> Kubectl {
-        Kubectl::new(self.tools.join("kubectl"), self.kubeconfig())
+        let program = self.own().map_or_else(|_| "kubectl".into(), |kubelab| kubelab.tools.join("kubectl"));
+        Kubectl::new(program, self.kubeconfig())
     }
 
     /// The program, installed in the cluster by the first test that asks, with a CA of its own.
@@ -170,9 +151,21 @@ impl Lab {
         self.vrata.get_or_try_init(|| install::vrata(self, Options::default())).await
     }
 
-    /// A log by its name: `kube-apiserver.log`, `pod.NAMESPACE.POD.CONTAINER.log`. Empty when there is none.
-    pub fn log(&self, name: &str) -> String {
-        std::fs::read(self.logs().join(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    /// The API server's address, and its certificate, which has signed itself, PEM.
+    ///
+    /// # Errors
+    /// When the lab has ended.
+    pub fn api_server(&self) -> Result<(SocketAddr, String)> {
+        let certificate = std::fs::read_to_string(self.own()?.path("pki/apiserver.crt"))?;
+        Ok((SocketAddr::from((HERE, API_PORT)), certificate))
+    }
+
+    /// What ServiceAccounts have asked the API server for, a JSON object a line.
+    ///
+    /// # Errors
+    /// When this is no kubelab.
+    pub fn audit(&self) -> Result<String> {
+        Ok(self.own()?.log("audit.log"))
     }
 
     /// What a pod's program has written to a file of its volume `volume`, whichever pod has one.
@@ -180,15 +173,10 @@ impl Lab {
     /// # Errors
     /// When no pod has it.
     pub fn file(&self, volume: &str, path: &str) -> Result<String> {
-        let pods = std::fs::read_dir(self.directory.path().join("cluster/pods"))?;
+        let pods = std::fs::read_dir(self.own()?.path("pods"))?;
         let files = pods.flatten().map(|pod| pod.path().join(volume).join(path));
         let found = files.filter_map(|file| std::fs::read_to_string(file).ok()).next();
         found.with_context(|| format!("no pod has {path} in its volume {volume}"))
-    }
-
-    /// What ServiceAccounts have asked the API server for, a JSON object a line.
-    pub fn audit(&self) -> String {
-        self.log("audit.log")
     }
 
     /// Kills the API server, as `kill -9` does.
@@ -196,7 +184,7 @@ impl Lab {
     /// # Errors
     /// When the lab has ended.
     pub fn kill_api_server(&self) -> Result<()> {
-        self.signal(self.number("pid")?, Signal::SIGUSR1)
+        self.own()?.signal("pid", Signal::SIGUSR1)
     }
 
     /// Starts it again.
@@ -204,7 +192,7 @@ impl Lab {
     /// # Errors
     /// When the lab has ended.
     pub fn start_api_server(&self) -> Result<()> {
-        self.signal(self.number("pid")?, Signal::SIGUSR2)
+        self.own()?.signal("pid", Signal::SIGUSR2)
     }
 
     /// Sends the API server a signal: SIGSTOP makes one that accepts connections and never answers.
@@ -212,15 +200,15 @@ impl Lab {
     /// # Errors
     /// When it does not run.
     pub fn signal_api_server(&self, signal: Signal) -> Result<()> {
-        self.signal(self.number("kube-apiserver.pid")?, signal)
+        self.own()?.signal("kube-apiserver.pid", signal)
     }
 
-    /// Sends a signal to a process of the lab.
+    /// Sends a signal to a replica.
     ///
     /// # Errors
-    /// When there is none of that number.
-    pub fn signal(&self, process: i32, signal: Signal) -> Result<()> {
-        kill(Pid::from_raw(process), signal).with_context(|| format!("cannot send {signal} to process {process}"))
+    /// When it does not run on this machine.
+    pub fn signal(&self, replica: &Replica, signal: Signal) -> Result<()> {
+        kubelab::send(replica.process.with_context(|| format!("{} does not run on this machine", replica.name))?, signal)
     }
 
     /// The number of the process that the lab's namespaces are those of.
@@ -228,46 +216,16 @@ impl Lab {
     /// # Errors
     /// When the lab has ended.
     pub fn process(&self) -> Result<i32> {
-        self.number("pid")
-    }
-
-    fn number(&self, file: &str) -> Result<i32> {
-        let path = self.directory.path().join("cluster").join(file);
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(text.trim().parse()?)
-    }
-
-    fn logs(&self) -> PathBuf {
-        self.directory.path().join("cluster/log")
-    }
-
-    fn show_logs(&self) {
-        let mut logs: Vec<PathBuf> = std::fs::read_dir(self.logs()).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-        logs.sort();
-        let ours = logs.iter().filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("pod.")));
-        for log in ours.map(PathBuf::as_path).chain([self.directory.path().join("kubelab.log").as_path()]) {
-            show(log);
-        }
+        self.own()?.number("pid")
     }
 }
 
-fn show(log: &Path) {
-    let text = std::fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    eprintln!("--- {}\n{}", log.display(), lines[lines.len().saturating_sub(SHOWN)..].join("\n"));
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        drop(self.input.take());
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while Instant::now() < deadline {
-            if matches!(self.child.try_wait(), Ok(Some(_))) {
-                return;
-            }
-            std::thread::sleep(POLL);
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+/// A runtime whose threads are inside a network; one that is not must not run anything.
+fn runtime(network: Option<Network>) -> Result<tokio::runtime::Runtime> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all();
+    if let Some(network) = network {
+        runtime.on_thread_start(move || network.enter().expect("this thread enters the lab's network"));
     }
+    Ok(runtime.build()?)
 }

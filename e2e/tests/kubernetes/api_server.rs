@@ -27,7 +27,7 @@ fn what_is_served_goes_on_without_the_api_server() -> Result<()> {
         assert_eq!(served().await?.status, 200);
 
         // Nothing but what lies on disk is there for it now.
-        lab.signal(replica.process, Signal::SIGKILL)?;
+        lab.signal(&replica, Signal::SIGKILL)?;
         eventually("it has ended", async || Ok(served().await.is_err()), |ended| *ended).await?;
         eventually("it serves from disk", served, |answer| answer.status == 200).await?;
         assert_eq!(dns::dig(vrata.dns(), &[&host]).await?, install::PUBLIC.to_string());

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
-async fn tcp(address: SocketAddr) -> Result<Vec<u8>> {
+pub(super) async fn tcp(address: SocketAddr) -> Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(b"hello").await?;
     stream.shutdown().await?;
@@ -20,7 +20,7 @@ async fn tcp(address: SocketAddr) -> Result<Vec<u8>> {
     Ok(back)
 }
 
-async fn udp(address: SocketAddr) -> Result<Vec<u8>> {
+pub(super) async fn udp(address: SocketAddr) -> Result<Vec<u8>> {
     let (socket, mut back) = (UdpSocket::bind("0.0.0.0:0").await?, [0; 16]);
     socket.send_to(b"hello", address).await?;
     let length = tokio::time::timeout(std::time::Duration::from_secs(1), socket.recv(&mut back)).await??;
@@ -46,7 +46,7 @@ fn an_address_is_allocated_named_served_and_kept() -> Result<()> {
 
         // Killed and started again in its pod, and as another pod: the status is what is remembered.
         let [replica] = vrata.ready(lab, 1).await?.try_into().unwrap();
-        lab.signal(replica.process, Signal::SIGKILL)?;
+        lab.signal(&replica, Signal::SIGKILL)?;
         eventually("it runs again", async || vrata.replicas(lab).await, |now| now.iter().any(|now| now.ready && now.process != replica.process))
             .await?;
         eventually("TCP is forwarded again", async || tcp(at).await, |back| back == b"hello").await?;

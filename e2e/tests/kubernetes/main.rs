@@ -2,14 +2,17 @@
 //! something have one to themselves.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod admission;
 mod api_server;
 mod chart;
-mod ingress;
+mod examples;
+mod existing;
+mod faults;
 mod kinds;
 mod lab;
 mod load_balancer;
-mod metrics;
 mod migration;
-mod operator;
 mod replicas;
-mod tenants;
+mod rounds;
+mod secrets;
+mod shared;

@@ -12,6 +12,8 @@ use e2e::{Client, Pebble, eventually, manifest};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use super::rounds::rounds;
+
 /// The program in three replicas, with Pebble as its issuer.
 async fn install(lab: &Lab) -> Result<(Vrata, Pebble)> {
     let std::net::IpAddr::V4(web) = PUBLIC else { unreachable!("the public address is IPv4") };
@@ -30,19 +32,23 @@ async fn allocated(lab: &Lab, name: &str) -> Result<String> {
 }
 
 /// Who holds the Lease.
-async fn holder(lab: &Lab) -> Result<String> {
+pub(super) async fn holder(lab: &Lab) -> Result<String> {
     let lease = lab.kubectl().get("lease", NAMESPACE, "vrata-leader").await?;
     Ok(lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned())
 }
 
 /// Another than `before` holds it.
-async fn hand_over(lab: &Lab, before: &str) -> Result<()> {
+pub(super) async fn hand_over(lab: &Lab, before: &str) -> Result<()> {
     eventually("another leads", async || holder(lab).await, |now| !now.is_empty() && now != before).await?;
     Ok(())
 }
 
 #[test]
 fn a_leader_that_is_killed_in_the_middle_of_an_order_is_succeeded_in_it() -> Result<()> {
+    rounds(killed_in_an_order)
+}
+
+fn killed_in_an_order() -> Result<()> {
     Lab::start()?.run(async |lab| {
         let ((vrata, pebble), kubectl) = (install(lab).await?, lab.kubectl());
         let host = format!("deep.down.{ZONE}");
@@ -68,7 +74,7 @@ fn a_leader_that_is_killed_in_the_middle_of_an_order_is_succeeded_in_it() -> Res
         kubectl.apply(&app::ingress("apps", "deep", &host)).await?;
         let published = async || kubectl.get("configmap", NAMESPACE, "vrata-challenges").await;
         eventually("an order is under way", published, |challenges| challenges.to_string().contains(&host)).await?;
-        lab.signal(leader.process, Signal::SIGKILL)?;
+        lab.signal(&leader, Signal::SIGKILL)?;
         pebble.hold(false);
         let client = Client::trusting((PUBLIC, 443).into(), &root)?;
         eventually("it is trusted after all", async || client.get(&host, "/").await, |answer| answer.status == 200).await?;
@@ -80,6 +86,10 @@ fn a_leader_that_is_killed_in_the_middle_of_an_order_is_succeeded_in_it() -> Res
 
 #[test]
 fn a_leader_that_sleeps_past_its_lease_does_no_harm_when_it_wakes() -> Result<()> {
+    rounds(asleep_past_its_lease)
+}
+
+fn asleep_past_its_lease() -> Result<()> {
     Lab::start()?.run(async |lab| {
         let (kubectl, vrata) = (lab.kubectl(), install::vrata(lab, Options { replicas: 3, ..Options::default() }).await?);
         let service = |name: &str| app::load_balancer("apps", name, &format!("{name}.{ZONE}"));
@@ -87,7 +97,7 @@ fn a_leader_that_sleeps_past_its_lease_does_no_harm_when_it_wakes() -> Result<()
         let mut addresses = BTreeSet::from([allocated(lab, "first").await?]);
 
         let (sleeper, before) = (vrata.leader(lab).await?, holder(lab).await?);
-        lab.signal(sleeper.process, Signal::SIGSTOP)?;
+        lab.signal(&sleeper, Signal::SIGSTOP)?;
         // It has seen neither of these, and wakes with the memory of a leader.
         kubectl.apply(&(service("second") + &service("third"))).await?;
         hand_over(lab, &before).await?;
@@ -95,7 +105,7 @@ fn a_leader_that_sleeps_past_its_lease_does_no_harm_when_it_wakes() -> Result<()
             assert!(addresses.insert(allocated(lab, name).await?), "held twice: {addresses:?}");
         }
         let written = kubectl.list("services", "apps").await?;
-        lab.signal(sleeper.process, Signal::SIGCONT)?;
+        lab.signal(&sleeper, Signal::SIGCONT)?;
         vrata.ready(lab, 3).await?;
         kubectl.apply(&service("fourth")).await?;
         assert!(addresses.insert(allocated(lab, "fourth").await?), "held twice: {addresses:?}");

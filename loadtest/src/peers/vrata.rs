@@ -19,6 +19,8 @@ pub(crate) struct Vrata {
     pub(crate) admin: SocketAddr,
     /// Directory of the manifests that it watches.
     pub(crate) manifests: PathBuf,
+    /// Where it keeps what must survive.
+    pub(crate) state: PathBuf,
 }
 
 /// Starts an instance named `name` on `core` with these manifests (file name and content) and static zone file.
@@ -26,14 +28,14 @@ pub(crate) fn start(setting: &Setting, name: &str, manifests: &[(&str, String)],
     start_on(setting, name, manifests, zone_file, (ports::free(), ports::free()), "")
 }
 
-/// The same, on these addresses for HTTP and HTTPS and with these options below `certificates`.
+/// The same, on these addresses for HTTP and HTTPS and with more of the configuration, top-level keys.
 pub(crate) fn start_on(
     setting: &Setting,
     name: &str,
     manifests: &[(&str, String)],
     zone_file: Option<&str>,
     (plain, tls): (SocketAddr, SocketAddr),
-    certificates: &str,
+    more: &str,
 ) -> Result<Vrata> {
     let directory = setting.directory.join(name);
     let sources = directory.join("manifests");
@@ -41,7 +43,7 @@ pub(crate) fn start_on(
     for (file, content) in manifests {
         fs::write(sources.join(file), content)?;
     }
-    let (dns, admin) = (ports::free(), ports::free());
+    let (dns, admin, state) = (ports::free(), ports::free(), directory.join("state"));
     let zone = match zone_file {
         None => String::new(),
         Some(file) => format!(", file: {file}"),
@@ -51,11 +53,10 @@ pub(crate) fn start_on(
 state: {state}
 gateway: {{http: [\"{plain}\"], https: [\"{tls}\"], publicAddresses: [127.0.0.1], publicHttpsPort: {port}, accessLog: \"off\"}}
 dns: {{listen: [\"{dns}\"], zones: [{{name: {ZONE}{zone}}}]}}
-certificates: {{{certificates}}}
 admin: {{listen: \"{admin}\"}}
-",
+{more}",
         sources = sources.display(),
-        state = directory.join("state").display(),
+        state = state.display(),
         port = tls.port(),
     );
     let file = directory.join("config.yaml");
@@ -63,7 +64,7 @@ admin: {{listen: \"{admin}\"}}
     let program = setting.vrata.to_string_lossy();
     let mut server = Server::start(SERVER_CORE, &program, &["run", "--config", &file.to_string_lossy()], &directory.join("log"))?;
     server.wait_for(admin)?;
-    let vrata = Vrata { server, plain, tls, dns, admin, manifests: sources };
+    let vrata = Vrata { server, plain, tls, dns, admin, manifests: sources, state };
     vrata.wait_ready()?;
     Ok(vrata)
 }

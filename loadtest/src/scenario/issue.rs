@@ -25,7 +25,8 @@ pub(crate) fn run(setting: &Setting, hosts: u32) -> Result<Vec<Table>> {
     let pebble = pebble::start(setting, plain.port(), tls.port())?;
     let platform = format!("{}---\n{}", local_issuer(&ca), acme_issuer(&pebble)?);
     let manifests = [("platform.yaml", platform), ("app.yaml", vrata::backend("bench", "app", setting.origin))];
-    let vrata = vrata::start_on(setting, "vrata-issue", &manifests, None, (plain, tls), "platformIssuer: local, defaultIssuer: pebble")?;
+    let vrata =
+        vrata::start_on(setting, "vrata-issue", &manifests, None, (plain, tls), "certificates: {platformIssuer: local, defaultIssuer: pebble}\n")?;
     let local = trusting([CertificateDer::from_pem_slice(ca.pem.as_bytes())?])?;
     let inside = latencies(&vrata, &local, hosts, |n| (format!("fast-{n}.{ZONE}"), String::new()))?;
     let public = trusting([pebble.root()?])?;
@@ -91,7 +92,8 @@ spec: {{acme: {{server: \"{}\", email: a@example.org, caBundle: {bundle}, privat
     ))
 }
 
-fn trusting(roots: impl IntoIterator<Item = CertificateDer<'static>>) -> Result<Arc<ClientConfig>> {
+/// A client that trusts these roots.
+pub(super) fn trusting(roots: impl IntoIterator<Item = CertificateDer<'static>>) -> Result<Arc<ClientConfig>> {
     let mut store = RootCertStore::empty();
     for root in roots {
         store.add(root)?;

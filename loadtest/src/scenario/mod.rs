@@ -1,8 +1,10 @@
 //! What is measured; each scenario fills one or more tables.
 
+pub(crate) mod cluster;
 pub(crate) mod dns;
 pub(crate) mod http;
 pub(crate) mod issue;
 pub(crate) mod profile;
 pub(crate) mod scale;
 pub(crate) mod swaps;
+pub(crate) mod webhook;

@@ -23,7 +23,7 @@ const ASK_EVERY: Duration = Duration::from_micros(500);
 
 /// Measures a table of `size` Ingresses, each with a host of its own.
 pub(crate) fn run(setting: &Setting, size: u32, changes: u32, seconds: u32) -> Result<Vec<Table>> {
-    let large = start(setting, size, Backends::EachNamespace)?;
+    let large = start(setting, "vrata-scale", size, Backends::EachNamespace, "")?;
     let mut table = Table::new(&format!("{size} Ingresses with {size} hosts"), &note(changes), &["what", "value"]);
     table.row(["full compile, mean".into(), String::new()]);
     let latencies = latencies(&large, changes)?;
@@ -41,7 +41,7 @@ pub(crate) fn run(setting: &Setting, size: u32, changes: u32, seconds: u32) -> R
 
 /// Which Services the hosts lead to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Backends {
+pub(super) enum Backends {
     /// One for all hosts, so that only the table differs.
     One,
     /// One in each namespace, as tenants have them: each with upstream connections of its own.
@@ -56,7 +56,8 @@ fn note(changes: u32) -> String {
     )
 }
 
-fn start(setting: &Setting, size: u32, backends: Backends) -> Result<Vrata> {
+/// An instance with so many Ingresses, and more of the configuration.
+pub(super) fn start(setting: &Setting, name: &str, size: u32, backends: Backends, more: &str) -> Result<Vrata> {
     let per_namespace = if backends == Backends::One { size } else { PER_NAMESPACE };
     let mut files = Vec::new();
     for namespace in 0..size.div_ceil(per_namespace) {
@@ -68,15 +69,16 @@ fn start(setting: &Setting, size: u32, backends: Backends) -> Result<Vrata> {
         files.push((format!("{name}.yaml"), text));
     }
     let manifests: Vec<(&str, String)> = files.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();
-    vrata::start(setting, &format!("vrata-scale-{size}-{backends:?}"), &manifests, None)
+    vrata::start_on(setting, name, &manifests, None, (ports::free(), ports::free()), more)
 }
 
-fn host(n: u32) -> String {
+/// The host of Ingress `app-N`.
+pub(super) fn host(n: u32) -> String {
     format!("app-{n}.{ZONE}")
 }
 
 /// Milliseconds from the file's appearance to the first good answer, for one new host after the other.
-fn latencies(vrata: &Vrata, changes: u32) -> Result<Vec<f64>> {
+pub(super) fn latencies(vrata: &Vrata, changes: u32) -> Result<Vec<f64>> {
     let mut client = Client::connect(vrata.plain)?;
     let file = vrata.manifests.join("new.yaml");
     let mut latencies = Vec::new();
@@ -116,7 +118,7 @@ fn compile_time(vrata: &Vrata) -> Result<f64> {
 /// Microseconds of CPU for a request to hosts in turn: few hosts and many of one Service, and many with a Service in each namespace.
 fn request_costs(setting: &Setting, spread: Vrata, size: u32, seconds: u32) -> Result<[f64; 3]> {
     let (few, many) = (script(setting, 10)?, script(setting, size)?);
-    let one = |size| start(setting, size, Backends::One);
+    let one = |size| start(setting, &format!("vrata-scale-{size}"), size, Backends::One, "");
     let candidates = [(one(10)?, few), (one(size)?, many.clone()), (spread, many)];
     let mut costs = [const { Vec::new() }; 3];
     for round in 0..=ROUNDS {

@@ -5,6 +5,7 @@ mod cargo;
 pub(crate) mod chart;
 mod deploy;
 mod fuzz;
+mod image;
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -66,7 +67,7 @@ const STEPS: &[Step] = &[
         name: "e2e",
         about: "the program as a whole, with real clients and servers",
         packages: packages::TEST,
-        tools: &[Tool::Pebble, Tool::Kubelab],
+        tools: &[Tool::Pebble, Tool::Kubelab, Tool::Helm],
         run: cargo::e2e,
     },
     Step { name: "deploy", about: "unit and configuration of deploy/", packages: packages::DEPLOY, tools: &[], run: deploy::run },
@@ -77,6 +78,7 @@ const STEPS: &[Step] = &[
         tools: &[Tool::Helm],
         run: chart::run,
     },
+    Step { name: "image", about: "the image of deploy/, built and run", packages: packages::IMAGE, tools: &[], run: image::run },
     Step { name: "fuzz", about: "each fuzz target for a short time", packages: packages::BUILD, tools: &[], run: fuzz::run },
 ];
 

@@ -1,11 +1,9 @@
 //! One Ingress, and everything that its user waits for.
 
-use std::net::SocketAddr;
-
 use anyhow::Result;
 use e2e::lab::app;
 use e2e::lab::install::{PUBLIC, ZONE};
-use e2e::{Client, Lab, dns, eventually};
+use e2e::{Lab, dns, eventually};
 use hickory_proto::rr::RecordType;
 use serde_json::Value;
 
@@ -24,7 +22,7 @@ fn an_ingress_is_served_named_and_told_of() -> Result<()> {
         let client = vrata.https()?;
         let answer = eventually("HTTPS is trusted", async || client.get(&host, "/there").await, |answer| answer.status == 200).await?;
         assert!(answer.text().starts_with("GET /there\n"), "{}", answer.text());
-        let plain = Client::plain(SocketAddr::new(PUBLIC, 80)).get(&host, "/").await?;
+        let plain = vrata.http().get(&host, "/").await?;
         assert_eq!(plain.status, 308);
         assert_eq!(dns::dig(vrata.dns(), &[&host, "A"]).await?, PUBLIC.to_string());
         assert_eq!(dns::answers(vrata.dns(), &format!("nobody.{ZONE}"), RecordType::A).await?, [""; 0]);
