@@ -68,6 +68,8 @@ pub(crate) struct Destination {
     pub(crate) port: Option<u16>,
     /// Path and query.
     pub(crate) target: String,
+    /// Whether the request's own host is a part of the host.
+    pub(crate) is_of_request: bool,
 }
 
 impl AuthUrl {
@@ -112,7 +114,13 @@ impl AuthUrl {
             Scheme::Https => true,
             Scheme::OfRequest => request.tls,
         };
-        Some(Destination { tls, host: host.to_ascii_lowercase(), port, target: self.target.fill(request) })
+        Some(Destination {
+            tls,
+            host: host.to_ascii_lowercase(),
+            port,
+            target: self.target.fill(request),
+            is_of_request: self.authority.fixed().is_none(),
+        })
     }
 }
 
@@ -161,7 +169,7 @@ mod tests {
     }
 
     fn filled(url: &str, tls: bool) -> String {
-        let Destination { tls, host, port, target } = AuthUrl::parse(url).unwrap().fill(&original(tls)).unwrap();
+        let Destination { tls, host, port, target, .. } = AuthUrl::parse(url).unwrap().fill(&original(tls)).unwrap();
         format!("{} {host} {port:?} {target}", if tls { "tls" } else { "plain" })
     }
 

@@ -237,6 +237,16 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_the_request_is_a_filled_template_is_one_word(authority in ".*", target in ".*", method in ".*") {
+            let template = Template::parse(&NAMES.map(|(name, _)| format!("${{{name}}}&")).concat()).unwrap();
+            let original = Original { authority: &authority, target: &target, method: &method, ..original() };
+            let filled = template.fill(&original);
+            proptest::prop_assert!(filled.bytes().all(|byte| byte.is_ascii_graphic()), "{filled:?}");
+        }
+    }
+
     #[test]
     fn only_known_variables_are_allowed() {
         use TemplateError::{Character, LoneDollar, UnknownVariable};

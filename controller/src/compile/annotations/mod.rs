@@ -339,7 +339,8 @@ const EXTERNAL_AUTH: &str = "
 - **Where the server is**: a URL with the request's own host, or with a host of an Ingress of the same namespace, is served by the rule for its path within
   the gateway: no DNS, no certificate, no way around. That rule must not ask for authentication itself, and its allow list counts for the client. Every
   other host is resolved as the system does, and connected to from the gateway; over HTTPS the certificate is not verified, as in ingress-nginx. Loopback,
-  link-local, unspecified and multicast addresses are refused, as behind a Service of type ExternalName.
+  link-local, unspecified and multicast addresses are refused, as behind a Service of type ExternalName. On a route for many hosts (a wildcard, or no host)
+  a URL with the request's host never leads out of the gateway: the client would choose the server.
 - **Limits**: proxy-connect-timeout, proxy-send-timeout and proxy-read-timeout of the rule that serves the server, else of the protected one; 32 KiB of headers
   that are handed on. Timeouts, failed connections, loops and answers other than 2xx, 401 and 403 answer 500.
 - With auth-type and allow lists every one has to let a request pass, in the order list, password, server; with `satisfy: any` one is enough. A 401 of any of

@@ -7,7 +7,7 @@ mod subrequest;
 mod verdict;
 mod way;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use http::HeaderValue;
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::backend::{BackendState, MAX_TRIES, Tried};
-use super::external_name::ExternalNames;
+use super::external_name::{ExternalNames, ResolveError};
 use super::forwarded::Client;
 use super::peer::peer_for;
 use super::runtime::Runtime;
@@ -56,6 +56,9 @@ pub(super) enum Fault {
     /// What it answered is too large to hand on.
     #[error("the header of the authentication server's answer is too large")]
     TooLarge,
+    /// A client of a route for many hosts could name a server of its own.
+    #[error("auth-url has the request's host, which the client of a route for many hosts can choose")]
+    ChosenByClient,
     /// The request makes no URL.
     #[error("the request's host makes no URL")]
     Url,
@@ -158,36 +161,49 @@ impl ExternalAuthenticator {
         asked: &RequestHeader,
         now: Duration,
     ) -> Result<ResponseHeader, Fault> {
-        let limit = policy.connect_timeout * 2 + policy.send_timeout.min(policy.read_timeout) + policy.read_timeout;
-        let tries = async {
-            let mut tried = Tried::default();
-            let mut stale = 0;
-            loop {
-                let Some((at, endpoint)) = state.next(backend, &tried, now).and_then(|at| Some((at, backend.endpoints.get(at)?))) else {
-                    return Err(Fault::Unreachable);
-                };
-                let address = match endpoint {
-                    Endpoint::Address(address) => *address,
-                    Endpoint::Name(name, port) => self.external_names.resolve(name, *port, now).await.map_err(|_| Fault::Name)?,
-                };
-                match self.exchange.send(&peer_for(backend, policy, state.group_key, address), asked).await {
-                    Ok(answer) => {
-                        state.connected(endpoint);
-                        return Ok(answer);
-                    }
-                    Err(Failed::Stale) if stale < MAX_TRIES => stale += 1,
-                    Err(Failed::Stale | Failed::Broken) => return Err(Fault::Unreachable),
-                    Err(Failed::TimedOut) => return Err(Fault::TimedOut),
-                    Err(Failed::NotConnected) => {
-                        state.failed(backend, endpoint, now);
-                        if !tried.push(at) {
-                            return Err(Fault::Unreachable);
-                        }
+        let limit = policy.connect_timeout * 2 + policy.send_timeout + policy.read_timeout;
+        tokio::time::timeout(limit, self.first_answer(backend, state, policy, asked, now)).await.unwrap_or(Err(Fault::TimedOut))
+    }
+
+    /// The answer of the first endpoint that a connection can be made to.
+    async fn first_answer(
+        &self,
+        backend: &Backend,
+        state: &BackendState,
+        policy: &Policy,
+        asked: &RequestHeader,
+        now: Duration,
+    ) -> Result<ResponseHeader, Fault> {
+        let (mut tried, mut stale) = (Tried::default(), 0);
+        while let Some((at, endpoint)) = state.next(backend, &tried, now).and_then(|at| Some((at, backend.endpoints.get(at)?))) {
+            let address = self.address(endpoint, now).await?;
+            match self.exchange.send(&peer_for(backend, policy, state.group_key, address), asked).await {
+                Ok(answer) => {
+                    state.connected(endpoint);
+                    return Ok(answer);
+                }
+                Err(Failed::Stale) if stale < MAX_TRIES => stale += 1,
+                Err(Failed::Stale | Failed::Broken) => return Err(Fault::Unreachable),
+                Err(Failed::TimedOut) => return Err(Fault::TimedOut),
+                Err(Failed::NotConnected) => {
+                    state.failed(backend, endpoint, now);
+                    if !tried.push(at) {
+                        return Err(Fault::Unreachable);
                     }
                 }
             }
-        };
-        tokio::time::timeout(limit, tries).await.unwrap_or(Err(Fault::TimedOut))
+        }
+        Err(Fault::Unreachable)
+    }
+
+    async fn address(&self, endpoint: &Endpoint, now: Duration) -> Result<SocketAddr, Fault> {
+        match endpoint {
+            Endpoint::Address(address) => Ok(*address),
+            Endpoint::Name(name, port) => self.external_names.resolve(name, *port, now).await.map_err(|error| match error {
+                ResolveError::TimedOut => Fault::TimedOut,
+                ResolveError::NotFound | ResolveError::Forbidden => Fault::Name,
+            }),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Fault, Question};
 use crate::proxy::sources;
-use crate::table::{Action, Backend, Destination, Endpoint, HostPattern, Original, Protocol, Route, Selection, path};
+use crate::table::{Action, Backend, Destination, Endpoint, HostPattern, Original, Protocol, Route, Rule, Selection, path};
 
 /// How the server is reached.
 #[derive(Debug)]
@@ -25,18 +25,25 @@ pub(super) fn way<'a>(question: &Question<'a>, original: &Original<'_>, destinat
     let is_own_host = destination.host.strip_suffix('.').unwrap_or(&destination.host).eq_ignore_ascii_case(own_host);
     let is_own_port =
         destination.port.is_none_or(|port| [80, 443, public_https_port].contains(&port) || original.authority.ends_with(&format!(":{port}")));
-    if !is_own_port {
-        return Ok(Way::Network);
-    }
     let path = destination.target.split('?').next().unwrap_or_default();
-    match question.snapshot.table.select(&destination.host, path) {
-        Selection::Route(rule) if is_own_host || rule.host != HostPattern::Any && rule.route.id.namespace == question.route.id.namespace => {
-            path::check(path).map_err(|_| Fault::NoRoute)?;
-            own(&rule.route, question)
+    if is_own_port && path::check(path).is_ok() {
+        match question.snapshot.table.select(&destination.host, path) {
+            Selection::Route(rule) if is_own_host || is_neighbour(rule, question.route) => return own(&rule.route, question),
+            Selection::NoPath(_) | Selection::Ambiguous { .. } if is_own_host => return Err(Fault::NoRoute),
+            _ => {}
         }
-        Selection::NoPath(_) | Selection::Ambiguous { .. } if is_own_host => Err(Fault::NoRoute),
-        _ => Ok(Way::Network),
+    } else if is_own_port && is_own_host {
+        return Err(Fault::NoRoute);
     }
+    // Who asks for a host of his own would have his own server asked.
+    let host = &question.route.id.host;
+    let is_chosen = destination.is_of_request && (host.is_empty() || host.starts_with("*."));
+    if is_chosen { Err(Fault::ChosenByClient) } else { Ok(Way::Network) }
+}
+
+/// Whether a rule is for a host that the route's own namespace has.
+fn is_neighbour(rule: &Rule, route: &Route) -> bool {
+    rule.host != HostPattern::Any && rule.route.id.namespace == route.id.namespace
 }
 
 fn own<'a>(route: &'a Arc<Route>, question: &Question<'_>) -> Result<Way<'a>, Fault> {
@@ -79,12 +86,17 @@ mod tests {
     use pingora_http::RequestHeader;
 
     use super::*;
-    use crate::table::{AuthUrl, BasicAuth, PathMatch, Policy, RouteId, Rule};
+    use crate::table::{AuthUrl, BasicAuth, PathMatch, Policy, RouteId};
     use crate::{RoutingTable, Snapshot};
 
     fn route(namespace: &str, name: &str, policy: Policy, protocol: Protocol) -> Arc<Route> {
+        let host = match name {
+            "any" => "",
+            "wildcard" => "*.w.test",
+            _ => "app.test",
+        };
         Arc::new(Route {
-            id: RouteId { namespace: namespace.into(), ingress: name.into(), host: String::new(), path: "/".into() },
+            id: RouteId { namespace: namespace.into(), ingress: name.into(), host: host.into(), path: "/".into() },
             policy: Arc::new(policy),
             action: Action::Forward(Arc::new(Backend {
                 name: name.into(),
@@ -115,6 +127,7 @@ mod tests {
             (exact("app.test"), "/fails", Arc::new(failing)),
             (exact("login.test"), "/", route("ns", "login", open(), Protocol::Http)),
             (exact("accounts.test"), "/", route("other", "claimed", open(), Protocol::Http)),
+            (HostPattern::Wildcard("w.test".into()), "/", route("ns", "wildcard", open(), Protocol::Http)),
             (HostPattern::Any, "/", route("ns", "any", open(), Protocol::Http)),
         ];
         let rules = rules.map(|(host, path, route)| Rule { host, path: PathMatch::Prefix(path.into()), route });
@@ -123,11 +136,11 @@ mod tests {
 
     fn found(snapshot: &Snapshot, authority: &str, url: &str) -> String {
         let header = RequestHeader::build("GET", b"/app", None).unwrap();
-        let asking = snapshot.table.find("app.test", "/app").unwrap();
+        let host = authority.split(':').next().unwrap();
+        let asking = snapshot.table.find(host, "/app").unwrap();
         let request_id = HeaderValue::from_static("id");
         let client = [192, 0, 2, 1].into();
         let question = Question { snapshot, route: asking, header: &header, client, tls: true, request_id: &request_id, now: Duration::ZERO };
-        let host = authority.split(':').next().unwrap();
         let original = Original { tls: true, method: "GET", host, authority, target: "/app", client };
         let destination = AuthUrl::parse(url).unwrap().fill(&original).unwrap();
         match way(&question, &original, &destination, 8443) {
@@ -154,6 +167,14 @@ mod tests {
             ("app.test", "https://elsewhere.test/auth", "network"),
             // Reached by the catch-all itself.
             ("any.test", "https://$host/auth", "any"),
+            ("any.test:4180", "https://$http_host/auth", "any"),
+            // Whoever writes the Host header would choose the server.
+            ("any.test", "https://$host:4180/auth", "ChosenByClient"),
+            ("any.test", "https://auth-$host:4180/auth", "ChosenByClient"),
+            ("a.w.test", "https://$host/auth", "wildcard"),
+            ("a.w.test", "https://$host:4180/auth", "ChosenByClient"),
+            ("any.test", "https://a.test:4180/auth", "network"),
+            ("app.test", "https://auth-$host/auth", "network"),
             ("app.test", "https://$host/none", "NoRoute"),
             ("app.test", "https://$host/oauth2/../app", "NoRoute"),
             ("app.test", "https://$host/fails", "NoRoute"),

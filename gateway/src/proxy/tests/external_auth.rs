@@ -284,3 +284,19 @@ async fn a_connection_that_the_server_closed_or_filled_is_not_used_again() {
         assert_eq!(server.connections.load(Ordering::Relaxed), 3);
     }
 }
+
+#[tokio::test]
+async fn a_websocket_is_asked_about_once_and_then_left_alone() {
+    let (app, server) = (super::tunnel::echo().await, login_server().await);
+    let front = Front::start(Port::Https, protected(policy(with_sign_in()), app.address, server.address)).await;
+    let mut stranger = Client::connect(front.address).await;
+    stranger.send(super::tunnel::UPGRADE).await;
+    assert_eq!(stranger.head().await.0, 302);
+    let mut client = Client::connect(front.address).await;
+    client.send(super::tunnel::UPGRADE.replace("Host:", "Cookie: session=jane\r\nHost:")).await;
+    assert_eq!(client.head().await.0, 101);
+    assert_eq!(client.exactly(5).await, b"hello");
+    client.send([7; 1000]).await;
+    assert_eq!(client.exactly(1000).await, [7; 1000]);
+    assert!(front.metrics().contains(r#"verdict="granted"} 1"#));
+}
