@@ -18,10 +18,11 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use super::access_log::AccessLogWriter;
 use super::answer::{self, Reason};
-use super::authenticate::{Authenticator, Verdict};
+use super::authenticate::Authenticator;
 use super::backend::{MAX_TRIES, Tried};
 use super::ctx::{Ctx, Current};
 use super::decide::{self, Decision};
+use super::external_auth::ExternalAuthenticator;
 use super::external_name::{ExternalNames, ResolveError};
 use super::forwarded::Client;
 use super::metrics::{InFlight, Metrics};
@@ -41,7 +42,8 @@ pub(crate) struct App {
     https_port: HeaderValue,
     limits: Limits,
     epoch: Instant,
-    authenticator: Authenticator,
+    pub(super) authenticator: Authenticator,
+    pub(super) external_authenticator: ExternalAuthenticator,
     external_names: Arc<ExternalNames>,
     pub(super) runtime: Arc<Runtime>,
     pub(super) access_log: Option<(AccessLog, AccessLogWriter)>,
@@ -75,6 +77,7 @@ impl App {
             }
         };
         let turns = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let (external_names, runtime) = (ExternalNames::new(options.allow_loopback_external_names), Arc::new(Runtime::new(metrics)));
         Ok(Self {
             snapshots,
             public_https_port: options.public_https_port,
@@ -82,13 +85,14 @@ impl App {
             limits: options.limits,
             epoch: Instant::now(),
             authenticator: Authenticator::new(rand::random(), turns),
-            external_names: ExternalNames::new(options.allow_loopback_external_names),
-            runtime: Arc::new(Runtime::new(metrics)),
+            external_authenticator: ExternalAuthenticator::new(Arc::clone(&external_names), Arc::clone(&runtime), options.public_https_port),
+            external_names,
+            runtime,
             access_log,
         })
     }
 
-    fn now(&self) -> Duration {
+    pub(super) fn now(&self) -> Duration {
         self.epoch.elapsed()
     }
 
@@ -116,7 +120,10 @@ impl App {
             session.set_keepalive(None);
         }
         let request = session.req_header();
-        let answer = answer::answer(reason, request.method == Method::HEAD, &request.headers, &ctx.request_id);
+        let mut answer = answer::answer(reason, request.method == Method::HEAD, &request.headers, &ctx.request_id);
+        if let Some(granted) = &ctx.granted {
+            answer.headers.extend(granted.cookies(answer.status).iter().map(|cookie| (http::header::SET_COOKIE, cookie.clone())));
+        }
         // Boxed, so that requests that are passed on do not carry room for it.
         ctx.close = Box::pin(respond::write(session, answer, is_tls(session))).await?;
         Ok(())
@@ -125,17 +132,14 @@ impl App {
     /// What has to be asked of a user and a body before the route may serve the request.
     async fn admit(&self, session: &Session, ctx: &mut Ctx) -> Result<(), Reason> {
         let Some((route, _)) = &ctx.route else { return Err(Reason::NotFound) };
-        if let Some(auth) = &route.policy.basic_auth {
-            let authorization = session.req_header().headers.get(http::header::AUTHORIZATION);
-            // Boxed, so that requests without a user do not carry room for it.
-            match Box::pin(self.authenticator.check(&route.id.namespace, auth, authorization, self.now())).await {
-                Verdict::Passed(user) => ctx.user = Some(user),
-                Verdict::Refused => return Err(Reason::Unauthorized(answer::basic_challenge(&auth.realm))),
-                Verdict::Overloaded => return Err(Reason::Unavailable),
-            }
+        let body_limit = route.policy.body_limit;
+        if route.policy.basic_auth.is_some() || route.policy.external_auth.is_some() {
+            let route = Arc::clone(route);
+            // On the heap, so that requests to routes that ask for nothing do not carry the room for it.
+            Box::pin(self.let_in(session, ctx, &route)).await?;
         }
         let declared = respond::content_length(session.req_header()).unwrap_or_default();
-        if route.policy.body_limit.is_some_and(|limit| declared > limit) {
+        if body_limit.is_some_and(|limit| declared > limit) {
             return Err(Reason::BodyTooLarge);
         }
         match ctx.backend() {
@@ -182,6 +186,7 @@ impl ProxyHttp for App {
             request_id: HeaderValue::from_static("-"),
             route: None,
             user: None,
+            granted: None,
             body_bytes: 0,
             tried: Tried::default(),
             tries: Vec::new(),
@@ -322,7 +327,11 @@ impl ProxyHttp for App {
         };
         let is_http2 = ctx.backend().is_some_and(|(backend, _)| backend.protocol.is_http2());
         let consumed_authorization = ctx.route().is_some_and(|route| route.policy.basic_auth.is_some());
-        headers::prepare_request(request, &client, is_http2, consumed_authorization)
+        headers::prepare_request(request, &client, is_http2, consumed_authorization)?;
+        if let Some(auth) = ctx.route().and_then(|route| route.policy.external_auth.as_ref()) {
+            headers::hand_on(request, &auth.response_headers, ctx.granted.as_ref().map(|granted| &granted.headers))?;
+        }
+        Ok(())
     }
 
     /// Never waits: on an upgraded connection that would end the tunnel (pingora#946).
@@ -341,11 +350,14 @@ impl ProxyHttp for App {
         Ok(())
     }
 
-    async fn response_filter(&self, session: &mut Session, response: &mut ResponseHeader, _ctx: &mut Ctx) -> Result<()> {
+    async fn response_filter(&self, session: &mut Session, response: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
         if !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS {
             // From here on either side may be silent as long as the upstream's read timeout lets it: calls that stream both ways, tunnels.
             request_body::ended();
             session.set_read_timeout(None);
+        }
+        if let Some(granted) = &ctx.granted {
+            headers::set_cookies(response, granted.cookies(response.status))?;
         }
         headers::prepare_response(response, is_tls(session))
     }

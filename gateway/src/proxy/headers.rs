@@ -59,6 +59,28 @@ fn edit(request: &mut RequestHeader, change: impl FnOnce(&mut HeaderMap)) -> Res
     target.map_or(Ok(()), |target| request.set_raw_path(&target))
 }
 
+/// Puts what an authentication server said into the request, and nothing else under these names: the client could say anything.
+///
+/// # Errors
+/// None in practice.
+pub(super) fn hand_on(request: &mut RequestHeader, names: &[HeaderName], granted: Option<&HeaderMap>) -> Result<()> {
+    for name in names {
+        request.remove_header(name);
+        for value in granted.into_iter().flat_map(|headers| headers.get_all(name)) {
+            request.append_header(name.clone(), value.clone())?;
+        }
+    }
+    Ok(())
+}
+
+/// Adds cookies to those of the upstream.
+///
+/// # Errors
+/// None in practice.
+pub(super) fn set_cookies(response: &mut ResponseHeader, cookies: &[HeaderValue]) -> Result<()> {
+    cookies.iter().try_for_each(|cookie| response.append_header(header::SET_COOKIE, cookie.clone()).map(|_| ()))
+}
+
 /// Makes the upstream's answer what the client is to see.
 ///
 /// # Errors
