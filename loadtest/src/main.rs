@@ -128,7 +128,7 @@ fn document(tables: &[Table]) -> String {
     let tables: Vec<String> = tables.iter().map(Table::markdown).collect();
     format!(
         "# Figures\nMeasured by `cargo xtask bench` in one run on one machine with two cores: the server on one, the load on the other. Machines are noisy:\nread the ratios, not the \
-         absolute figures.\n\n{}",
+         absolute figures. Vrata is the program of `cargo xtask release`.\n\n{}",
         tables.join("\n")
     )
 }
