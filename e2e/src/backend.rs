@@ -78,7 +78,7 @@ impl Backend {
         .await
     }
 
-    /// HTTP: a stand-in for oauth2-proxy, see [`login`].
+    /// HTTP: a stand-in for oauth2-proxy, it knows one user.
     ///
     /// # Errors
     /// When no port is free.
