@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gateway::table::{Action, HostPattern, PathMatch, Policy, Route, RouteId, Rule};
+use gateway::table::{Action, HostPattern, Kept, PathMatch, Policy, Route, RouteId, Rule};
 
 /// Most rules that one input makes.
 const MAX_RULES: usize = 64;
@@ -40,7 +40,7 @@ fn rule(number: usize, host: &str, path: &str) -> Rule {
     };
     let id = RouteId { namespace: "fuzz".into(), ingress: number.to_string(), host, path: path.to_owned() };
     let action = Action::Fail { status: 503, reason: number.to_string() };
-    Rule { host: pattern, path: matches, route: Arc::new(Route { id, policy: Arc::new(Policy::default()), action }) }
+    Rule { host: pattern, path: matches, route: Arc::new(Route { id, policy: Arc::new(Policy::default()), action, kept: Kept::default() }) }
 }
 
 /// Longest host that any rule can serve (RFC 1035 section 2.3.4, as text without the trailing dot).

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use gateway::table::{Action, HostPattern, PathMatch, Policy, Route, RouteId, Rule, TlsRedirect};
+use gateway::table::{Action, HostPattern, Kept, PathMatch, Policy, Route, RouteId, Rule, TlsRedirect};
 use k8s_openapi::api::networking::v1::{HTTPIngressPath, IngressBackend};
 
 use super::annotations::Redirect;
@@ -134,7 +134,7 @@ impl<'a> Gatherer<'a, '_> {
         };
         let name = if host == CATCH_ALL { String::new() } else { host.to_owned() };
         let id = RouteId { namespace: view.key.namespace.clone(), ingress: view.key.name.clone(), host: name, path: text };
-        let route = Arc::new(Route { id, policy: self.policy(view, host), action });
+        let route = Arc::new(Route { id, policy: self.policy(view, host), action, kept: Kept::default() });
         let host = pattern(host);
         self.taken.insert((host.clone(), path.clone()), view);
         self.rules.push(Placed { rule: Rule { host, path, route }, view: Some(view) });
@@ -199,7 +199,12 @@ impl<'a> Gatherer<'a, '_> {
         for name in reserved.zones.iter().chain(&reserved.names).filter(|name| !name.contains(['_', '*'])) {
             let id = RouteId { namespace: String::new(), ingress: String::new(), host: name.clone(), path: "/".into() };
             let action = Action::Fail { status: 404, reason: "the name is reserved for the platform".into() };
-            let route = Arc::new(Route { id, policy: Arc::new(Policy { tls_redirect: TlsRedirect::Never, ..Policy::default() }), action });
+            let route = Arc::new(Route {
+                id,
+                policy: Arc::new(Policy { tls_redirect: TlsRedirect::Never, ..Policy::default() }),
+                action,
+                kept: Kept::default(),
+            });
             self.rules.push(Placed { rule: Rule { host: HostPattern::Exact(name.clone()), path: PathMatch::Prefix("/".into()), route }, view: None });
         }
     }

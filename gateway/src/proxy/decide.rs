@@ -116,7 +116,7 @@ impl From<Malformed> for Reason {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::table::{Backend, HostPattern, PathMatch, Policy, Protocol, RouteId, Rule, TlsRedirect};
+    use crate::table::{Backend, HostPattern, Kept, PathMatch, Policy, Protocol, RouteId, Rule, TlsRedirect};
     use crate::{CertificateTable, ParsedCertificate, RoutingTable};
 
     fn certificate(names: &[&str]) -> Arc<ParsedCertificate> {
@@ -164,6 +164,7 @@ mod tests {
             id: RouteId { namespace: "ns".into(), ingress: "web".into(), host: "c.test".into(), path: "/".into() },
             policy: Arc::new(rules.policy),
             action: rules.action,
+            kept: Kept::default(),
         });
         let table = RoutingTable::build(vec![Rule { host: HostPattern::Exact("c.test".into()), path: PathMatch::Prefix("/app".into()), route }]);
         let mut snapshot = Snapshot { table, certificates: certificates(None), ..Snapshot::default() };

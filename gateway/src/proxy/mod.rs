@@ -31,3 +31,4 @@ mod verified;
 mod tests;
 
 pub(crate) use app::App;
+pub(crate) use runtime::RouteState;

@@ -1,30 +1,23 @@
-//! What is remembered between requests: the counters of each route and the state of each backend. Found by the route's address in memory, without a lock.
+//! What is remembered between requests: the counters of each route and the state of each backend. Kept with the route itself, so that it is found at once.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-
-use arc_swap::ArcSwap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::backend::BackendState;
 use super::metrics::{Labels, Metrics, Series};
 use crate::Snapshot;
 use crate::table::{Action, Backend, Protocol, Route};
 
-const SHARDS: usize = 256;
-
 /// What belongs to one route.
 #[derive(Debug)]
-pub(super) struct RouteState {
-    /// Keeps the address from being used again while it is a key.
-    route: Weak<Route>,
+pub(crate) struct RouteState {
     /// Its counters.
     pub(super) series: Arc<Series>,
     /// Its backend; none where it fails by configuration.
     pub(super) backend: Option<Arc<BackendState>>,
 }
 
-type Shard = ArcSwap<HashMap<usize, Arc<RouteState>>>;
 type BackendKey = (String, Protocol);
 
 /// All of it.
@@ -34,7 +27,6 @@ pub(super) struct Runtime {
     pub(super) metrics: Arc<Metrics>,
     /// Counters of requests that no route serves.
     pub(super) unrouted: Arc<Series>,
-    shards: Box<[Shard]>,
     kept: Mutex<Kept>,
     pruned_generation: AtomicU64,
 }
@@ -50,37 +42,15 @@ impl Runtime {
     /// Remembers nothing yet.
     pub(super) fn new(metrics: Metrics) -> Self {
         let unrouted = Arc::new(metrics.series(Labels::default()));
-        Self {
-            metrics: Arc::new(metrics),
-            unrouted,
-            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
-            kept: Mutex::default(),
-            pruned_generation: AtomicU64::new(0),
-        }
+        Self { metrics: Arc::new(metrics), unrouted, kept: Mutex::default(), pruned_generation: AtomicU64::new(0) }
     }
 
-    /// The state of a route.
-    pub(super) fn of(&self, route: &Arc<Route>) -> Arc<RouteState> {
-        let key = Arc::as_ptr(route).addr();
-        let shard = self.shard(key);
-        if let Some(state) = shard.load().get(&key) {
-            return Arc::clone(state);
-        }
-        let state = Arc::new(self.resolve(route));
-        shard.rcu(|known| {
-            let mut known = HashMap::clone(known);
-            known.insert(key, Arc::clone(&state));
-            known
-        });
-        state
+    /// The state of a route. A route is served by one runtime only.
+    pub(super) fn of(&self, route: &Route) -> Arc<RouteState> {
+        Arc::clone(route.kept.get_or_init(|| Arc::new(self.resolve(route))))
     }
 
-    fn shard(&self, key: usize) -> &Shard {
-        // Allocations are at least 16 bytes apart; routes lie further apart than that.
-        &self.shards[(key >> 5) % SHARDS]
-    }
-
-    fn resolve(&self, route: &Arc<Route>) -> RouteState {
+    fn resolve(&self, route: &Route) -> RouteState {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let labels = labels(route);
         let series = Arc::clone(kept.series.entry(labels.clone()).or_insert_with(|| Arc::new(self.metrics.series(labels))));
@@ -88,7 +58,7 @@ impl Runtime {
             let state = kept.backends.entry(backend_key(backend)).or_insert_with(|| Arc::new(BackendState::new(backend)));
             Arc::clone(state)
         });
-        RouteState { route: Arc::downgrade(route), series, backend }
+        RouteState { series, backend }
     }
 
     /// Whether a snapshot is the first of its generation to be seen here: then [`Self::prune`] is due, once.
@@ -114,14 +84,6 @@ impl Runtime {
             }
             is_live
         });
-        drop(kept);
-        for shard in &self.shards {
-            if shard.load().values().any(|state| state.route.strong_count() == 0) {
-                shard.rcu(|known| {
-                    known.iter().filter(|(_, s)| s.route.strong_count() > 0).map(|(k, s)| (*k, Arc::clone(s))).collect::<HashMap<_, _>>()
-                });
-            }
-        }
     }
 }
 
@@ -147,7 +109,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::RoutingTable;
-    use crate::table::{HostPattern, PathMatch, Policy, RouteId, Rule};
+    use crate::table::{HostPattern, Kept, PathMatch, Policy, RouteId, Rule};
 
     fn route(ingress: &str, backend: &str) -> Arc<Route> {
         Arc::new(Route {
@@ -162,6 +124,7 @@ mod tests {
                 server_name: String::new(),
                 endpoints: vec![],
             })),
+            kept: Kept::default(),
         })
     }
 
@@ -174,9 +137,9 @@ mod tests {
         Snapshot { generation, table: RoutingTable::build(routes.iter().enumerate().map(rule).collect::<Vec<_>>()), ..Snapshot::default() }
     }
 
-    fn kept(runtime: &Runtime) -> (usize, usize, usize) {
+    fn kept(runtime: &Runtime) -> (usize, usize) {
         let kept = runtime.kept.lock().unwrap();
-        (kept.series.len(), kept.backends.len(), runtime.shards.iter().map(|shard| shard.load().len()).sum())
+        (kept.series.len(), kept.backends.len())
     }
 
     #[test]
@@ -185,7 +148,7 @@ mod tests {
         let (one, two) = (route("one", "web"), route("two", "api"));
         let (before, _) = (runtime.of(&one), runtime.of(&two));
         assert!(Arc::ptr_eq(&before, &runtime.of(&one)));
-        assert_eq!(kept(&runtime), (2, 2, 2));
+        assert_eq!(kept(&runtime), (2, 2));
 
         // The same route of another configuration: another value with the same counters and backend.
         let again = route("one", "web");
@@ -196,10 +159,10 @@ mod tests {
         drop(one);
         drop(two);
         runtime.prune(&snapshot(1, &[&again]));
-        assert_eq!(kept(&runtime), (1, 1, 1));
+        assert_eq!(kept(&runtime), (1, 1));
         drop(again);
         runtime.prune(&snapshot(2, &[]));
-        assert_eq!(kept(&runtime), (0, 0, 0));
+        assert_eq!(kept(&runtime), (0, 0));
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub use external_auth::{AuthUrl, AuthUrlError, ExternalAuth, sign_in};
 pub(crate) use host::{FoldedHost, HostMap};
 pub use password::{PasswordHash, UnsupportedHash};
 use paths::HostRules;
-pub use route::{Action, Backend, BasicAuth, Endpoint, HostPattern, PathMatch, Policy, Protocol, Route, RouteId, TlsRedirect};
+pub use route::{Action, Backend, BasicAuth, Endpoint, HostPattern, Kept, PathMatch, Policy, Protocol, Route, RouteId, TlsRedirect};
 pub(crate) use template::Original;
 pub use template::{Template, TemplateError};
 

@@ -1,13 +1,15 @@
 //! The values a routing table is made of: what is matched, under which policy, and what is then done.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::{ExternalAuth, PasswordHash};
+use crate::proxy::RouteState;
 
 /// The hosts that a rule is for. Names are lower case, in A-label form, without a trailing dot.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,6 +53,38 @@ pub struct Route {
     pub policy: Arc<Policy>,
     /// Where it goes.
     pub action: Action,
+    /// What the data plane keeps with it.
+    pub kept: Kept,
+}
+
+/// What one data plane keeps with a route for as long as the route lives, found without a search. Empty in a new route and in a copy; no part of what the
+/// route says, so that routes are equal whatever is kept.
+#[derive(Default)]
+pub struct Kept(OnceLock<Arc<RouteState>>);
+
+impl Kept {
+    /// What is kept, made when there is nothing yet.
+    pub(crate) fn get_or_init(&self, make: impl FnOnce() -> Arc<RouteState>) -> &Arc<RouteState> {
+        self.0.get_or_init(make)
+    }
+}
+
+impl Clone for Kept {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Kept {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Kept")
+    }
 }
 
 /// Where a request goes once the policy let it pass.
@@ -184,8 +218,8 @@ pub struct BasicAuth {
     pub users: BTreeMap<String, PasswordHash>,
 }
 
-impl std::fmt::Debug for BasicAuth {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for BasicAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BasicAuth").field("realm", &self.realm).field("users", &self.users.len()).finish()
     }
 }

@@ -11,6 +11,7 @@ fn route(name: &str) -> Arc<Route> {
         id: RouteId { namespace: "default".into(), ingress: name.into(), host: String::new(), path: String::new() },
         policy: Arc::default(),
         action: Action::Fail { status: 503, reason: name.into() },
+        kept: Kept::default(),
     })
 }
 

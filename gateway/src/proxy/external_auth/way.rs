@@ -86,7 +86,7 @@ mod tests {
     use pingora_http::RequestHeader;
 
     use super::*;
-    use crate::table::{AuthUrl, BasicAuth, PathMatch, Policy, RouteId};
+    use crate::table::{AuthUrl, BasicAuth, Kept, PathMatch, Policy, RouteId};
     use crate::{RoutingTable, Snapshot};
 
     fn route(namespace: &str, name: &str, policy: Policy, protocol: Protocol) -> Arc<Route> {
@@ -107,6 +107,7 @@ mod tests {
                 server_name: String::new(),
                 endpoints: vec![],
             })),
+            kept: Kept::default(),
         })
     }
 

@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::table::{Action, Backend, Endpoint, Policy, Protocol, Route, RouteId};
+use crate::table::{Action, Backend, Endpoint, Kept, Policy, Protocol, Route, RouteId};
 
 /// A running backend; it ends with the test.
 pub(super) struct Upstream {
@@ -117,6 +117,7 @@ pub(super) fn route_to(namespace: &str, protocol: Protocol, policy: Policy, endp
             server_name: format!("web.{namespace}.svc"),
             endpoints,
         })),
+        kept: Kept::default(),
     }
 }
 
