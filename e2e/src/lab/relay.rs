@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -36,13 +37,13 @@ pub enum Stage {
     After,
 }
 
-/// Which requests are stopped.
+/// Which writes are stopped.
 #[derive(Debug, Clone)]
 pub struct Trap {
     /// Whose.
     pub from: IpAddr,
-    /// The kind whose statuses they write, as it stands in paths: `services`.
-    pub kind: &'static str,
+    /// What their path has in it: `/services/`.
+    pub path: &'static str,
     /// Where.
     pub stage: Stage,
     /// How many go through first.
@@ -60,18 +61,9 @@ pub struct Relay {
 #[derive(Debug)]
 struct Shared {
     api_server: SocketAddr,
-    connector: TlsConnectorOf,
+    tls: Arc<ClientConfig>,
     state: Mutex<State>,
     gone_on: watch::Sender<bool>,
-}
-
-/// A connector that can be shown.
-struct TlsConnectorOf(TlsConnector);
-
-impl std::fmt::Debug for TlsConnectorOf {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("TlsConnector")
-    }
 }
 
 #[derive(Debug, Default)]
@@ -94,8 +86,8 @@ impl Relay {
         let (api_server, certificate) = lab.api_server()?;
         let listener = TcpListener::bind((HERE, 0)).await?;
         let address = listener.local_addr()?;
-        let connector = TlsConnectorOf(TlsConnector::from(Arc::new(tls(&certificate, false)?)));
-        let shared = Arc::new(Shared { api_server, connector, state: Mutex::default(), gone_on: watch::Sender::new(false) });
+        let tls = Arc::new(tls(&certificate, false)?);
+        let shared = Arc::new(Shared { api_server, tls, state: Mutex::default(), gone_on: watch::Sender::new(false) });
         let accepting = shared.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, from)) = listener.accept().await {
@@ -164,12 +156,14 @@ impl Shared {
     /// Notes a request, and where it is to be stopped.
     fn meet(&self, from: IpAddr, request: &Parts) -> Option<Stage> {
         let path = request.uri.path();
-        if request.method != Method::PATCH || !path.ends_with("/status") {
+        if request.method == Method::GET {
             return None;
         }
         let mut state = self.state();
-        state.statuses.push(path.to_owned());
-        let trap = state.trap.as_mut().filter(|trap| trap.from == from && path.contains(&format!("/{}/", trap.kind)))?;
+        if path.ends_with("/status") {
+            state.statuses.push(path.to_owned());
+        }
+        let trap = state.trap.as_mut().filter(|trap| trap.from == from && path.contains(trap.path))?;
         if trap.spared > 0 {
             trap.spared -= 1;
             return None;
@@ -200,7 +194,7 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream, from: IpAddr) -> Res
 async fn connect(shared: &Shared) -> Result<SendRequest<Body>> {
     let stream = TcpStream::connect(shared.api_server).await?;
     let name = ServerName::from(shared.api_server.ip());
-    let stream = shared.connector.0.connect(name, stream).await.context("TLS with the API server")?;
+    let stream = TlsConnector::from(shared.tls.clone()).connect(name, stream).await.context("TLS with the API server")?;
     let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     Ok(sender)

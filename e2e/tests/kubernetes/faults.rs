@@ -55,7 +55,8 @@ struct Fault {
 async fn fault_while_writing(lab: &Lab, (vrata, relay): (&Vrata, &Relay), (kind, fault): (&'static str, Fault), objects: &str) -> Result<Addresses> {
     let Fault { stage, signal } = fault;
     let (kubectl, leader, before) = (lab.kubectl(), vrata.leader(lab).await?, holder(lab).await?);
-    relay.set(Trap { from: leader.address, kind, stage, spared: SPARED });
+    let path = if kind == "services" { "/services/" } else { "/ingresses/" };
+    relay.set(Trap { from: leader.address, path, stage, spared: SPARED });
     kubectl.apply(objects).await?;
     relay.stopped(STOPPED).await?;
     lab.signal(&leader, signal)?;
