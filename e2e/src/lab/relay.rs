@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
@@ -16,6 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -73,8 +73,19 @@ struct State {
     stopped: usize,
     /// What the API server answered to those that went on.
     answers: Vec<u16>,
-    /// Paths of the statuses that were to be written, by everybody.
-    statuses: Vec<String>,
+    /// What was to be written, by everybody.
+    writes: Vec<Write>,
+}
+
+/// A request that changes something.
+#[derive(Debug, Clone)]
+pub struct Write {
+    /// Whose.
+    pub from: IpAddr,
+    /// Its path.
+    pub path: String,
+    /// Its body, as far as that is JSON.
+    pub body: Value,
 }
 
 impl Relay {
@@ -136,9 +147,9 @@ impl Relay {
         Ok(eventually("what was stopped is answered", look, |(stopped, answers)| *stopped == answers.len()).await?.1)
     }
 
-    /// Paths of the statuses that anybody has asked to write since the last trap was set.
-    pub fn statuses(&self) -> Vec<String> {
-        self.shared.state().statuses.clone()
+    /// What anybody has asked to write since the last trap was set.
+    pub fn writes(&self) -> Vec<Write> {
+        self.shared.state().writes.clone()
     }
 }
 
@@ -153,22 +164,17 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a request, and where it is to be stopped.
-    fn meet(&self, from: IpAddr, request: &Parts) -> Option<Stage> {
-        let path = request.uri.path();
-        if request.method == Method::GET {
-            return None;
-        }
+    /// Notes a write, and where it is to be stopped.
+    fn meet(&self, write: Write) -> Option<Stage> {
         let mut state = self.state();
-        if path.ends_with("/status") {
-            state.statuses.push(path.to_owned());
-        }
-        let trap = state.trap.as_mut().filter(|trap| trap.from == from && path.contains(trap.path))?;
-        if trap.spared > 0 {
-            trap.spared -= 1;
-            return None;
-        }
-        Some(trap.stage)
+        let trap = state.trap.as_mut().filter(|trap| trap.from == write.from && write.path.contains(trap.path));
+        let stage = trap.and_then(|trap| {
+            let is_spared = trap.spared > 0;
+            trap.spared -= usize::from(is_spared);
+            (!is_spared).then_some(trap.stage)
+        });
+        state.writes.push(write);
+        stage
     }
 
     /// Stands still until all go on.
@@ -204,21 +210,24 @@ type Upstream = Arc<tokio::sync::Mutex<SendRequest<Body>>>;
 
 async fn carry(shared: Arc<Shared>, upstream: Upstream, from: IpAddr, request: Request<Incoming>) -> Result<Response<Body>> {
     let (head, body) = request.into_parts();
-    let Some(stage) = shared.meet(from, &head) else {
+    if head.method == Method::GET {
         return Ok(upstream.lock().await.send_request(Request::from_parts(head, body.boxed())).await?.map(BodyExt::boxed));
-    };
+    }
     // Whole, since its sender may be dead when it goes on.
     let body = body.collect().await?.to_bytes();
+    let stage = shared.meet(Write { from, path: head.uri.path().to_owned(), body: serde_json::from_slice(&body).unwrap_or_default() });
     let request = Request::from_parts(head, whole(body));
-    if stage == Stage::Before {
+    if stage == Some(Stage::Before) {
         shared.stand_still().await?;
     }
     let (head, body) = upstream.lock().await.send_request(request).await?.into_parts();
     let answer = Response::from_parts(head, whole(body.collect().await?.to_bytes()));
-    if stage == Stage::After {
+    if stage == Some(Stage::After) {
         shared.stand_still().await?;
     }
-    shared.state().answers.push(answer.status().as_u16());
+    if stage.is_some() {
+        shared.state().answers.push(answer.status().as_u16());
+    }
     Ok(answer)
 }
 
