@@ -1,5 +1,7 @@
 //! Small servers that stand for tenants' apps. Each runs until it is dropped.
 
+mod login;
+
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -72,6 +74,26 @@ impl Backend {
                 let service = service_fn(async |request| Ok::<_, Infallible>(describe(request).await));
                 let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
             }
+        })
+        .await
+    }
+
+    /// HTTP: a stand-in for oauth2-proxy, see [`login`].
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn login() -> Result<Self> {
+        Self::login_at(ANYWHERE).await
+    }
+
+    /// The same, at this address.
+    ///
+    /// # Errors
+    /// When it is taken.
+    pub async fn login_at(address: SocketAddr) -> Result<Self> {
+        Self::serve(address, async |stream| {
+            let service = service_fn(async |request: Request<Incoming>| Ok::<_, Infallible>(login::answer(&request)));
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         })
         .await
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::eventually;
@@ -21,6 +21,12 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Kubectl {
     program: PathBuf,
     kubeconfig: PathBuf,
+}
+
+/// A running `kubectl proxy`.
+#[derive(Debug)]
+pub struct Proxy {
+    _child: Child,
 }
 
 impl Kubectl {
@@ -57,6 +63,18 @@ impl Kubectl {
         };
         let output = timeout(PATIENCE, talk).await.with_context(|| format!("kubectl {}: no end in time", args.join(" ")))??;
         Ok(Printed::of(&output))
+    }
+
+    /// Offers the API server on a port of loopback, in plain HTTP and with the administrator's rights, until the handle is dropped.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn proxy(&self, port: u16) -> Result<Proxy> {
+        let mut command = Command::new(&self.program);
+        command.args(["proxy", &format!("--port={port}")]).env("KUBECONFIG", &self.kubeconfig).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().with_context(|| format!("{} cannot be run", self.program.display()))?;
+        Ok(Proxy { _child: child })
     }
 
     /// Applies manifests.

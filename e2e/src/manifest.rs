@@ -12,12 +12,13 @@ pub struct App {
     backend: SocketAddr,
     annotations: Vec<(String, String)>,
     tls_secret: bool,
+    path: Option<String>,
 }
 
 impl App {
     /// The app `name`, in a namespace of the same name, under `host`.
     pub fn new(name: &str, host: &str, backend: SocketAddr) -> Self {
-        Self { name: name.into(), namespace: name.into(), host: host.into(), backend, annotations: Vec::new(), tls_secret: true }
+        Self { name: name.into(), namespace: name.into(), host: host.into(), backend, annotations: Vec::new(), tls_secret: true, path: None }
     }
 
     /// Another namespace.
@@ -31,6 +32,13 @@ impl App {
     #[must_use]
     pub fn nginx(mut self, key: &str, value: &str) -> Self {
         self.annotations.push((format!("nginx.ingress.kubernetes.io/{key}"), value.into()));
+        self
+    }
+
+    /// Below this path only.
+    #[must_use]
+    pub fn path(mut self, path: &str) -> Self {
+        self.path = Some(path.into());
         self
     }
 
@@ -49,13 +57,14 @@ impl App {
             let _ = writeln!(annotations, "    {key}: {value:?}");
         }
         let tls = if self.tls_secret { format!("  tls:\n    - hosts: [\"{host}\"]\n      secretName: {name}-tls\n") } else { String::new() };
+        let path = self.path.as_ref().map(|path| format!("            path: {path:?}\n")).unwrap_or_default();
         let ingress = format!(
             "apiVersion: networking.k8s.io/v1\n\
              kind: Ingress\n\
              metadata:\n  name: {name}\n  namespace: {namespace}\n  annotations:\n    kubernetes.io/ingress.class: \"nginx\"\n    \
              kubernetes.io/tls-acme: \"true\"\n    cert-manager.io/cluster-issuer: \"letsencrypt-prod\"\n{annotations}\
              spec:\n{tls}  rules:\n    - host: \"{host}\"\n      http:\n        paths:\n          - backend:\n              service:\n                \
-             name: {name}\n                port:\n                  number: 80\n            pathType: ImplementationSpecific\n---\n"
+             name: {name}\n                port:\n                  number: 80\n            pathType: ImplementationSpecific\n{path}---\n"
         );
         ingress + &Service::new(name, namespace).port(80, "TCP", self.backend).manifest()
     }

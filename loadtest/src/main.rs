@@ -51,7 +51,7 @@ struct Run {
     #[arg(long)]
     out: Option<PathBuf>,
     /// What to measure, several separated by commas
-    #[arg(long, value_delimiter = ',', default_values_t = [Scenario::Http, Scenario::Profile, Scenario::Dns, Scenario::Scale, Scenario::Swaps, Scenario::Issue, Scenario::Webhook])]
+    #[arg(long, value_delimiter = ',', default_values_t = [Scenario::Http, Scenario::Profile, Scenario::Dns, Scenario::Scale, Scenario::Swaps, Scenario::Issue, Scenario::Webhook, Scenario::Cluster])]
     only: Vec<Scenario>,
     /// Seconds of each measured run
     #[arg(long, default_value_t = 4)]
@@ -67,6 +67,7 @@ enum Scenario {
     Swaps,
     Issue,
     Webhook,
+    Cluster,
 }
 
 impl std::fmt::Display for Scenario {
@@ -79,6 +80,7 @@ impl std::fmt::Display for Scenario {
             Self::Swaps => "swaps",
             Self::Issue => "issue",
             Self::Webhook => "webhook",
+            Self::Cluster => "cluster",
         })
     }
 }
@@ -117,6 +119,7 @@ fn one(setting: &Setting, scenario: Scenario, seconds: u32) -> Result<Vec<Table>
         Scenario::Scale => scenario::scale::run(setting, 10_000, 200, seconds),
         Scenario::Swaps => scenario::swaps::run(setting, 1_000),
         Scenario::Issue => scenario::issue::run(setting, 50),
+        Scenario::Cluster => scenario::cluster::run(setting),
         Scenario::Webhook => scenario::webhook::run(setting, 10_000, 2_000),
     }
 }

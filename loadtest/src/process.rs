@@ -27,6 +27,15 @@ pub(crate) fn stay_on_client_core() -> Result<()> {
     sched_setaffinity(Pid::from_raw(0), &cores).context("two cores are needed, one for the servers and one for the clients")
 }
 
+/// Lets this process, and what it starts, use every core again.
+pub(crate) fn use_all_cores() -> Result<()> {
+    let mut cores = CpuSet::new();
+    for core in 0..CpuSet::count() {
+        cores.set(core)?;
+    }
+    sched_setaffinity(Pid::from_raw(0), &cores).context("cannot use all cores")
+}
+
 /// A running server with all its processes.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -99,16 +108,7 @@ impl Server {
 
     /// Processor time used so far by all processes of the server.
     pub(crate) fn cpu(&self) -> Result<CpuTime> {
-        let tick = 1e6 / ticks_per_second()?;
-        let mut total = CpuTime { user: 0.0, system: 0.0 };
-        for id in family(self.id())? {
-            // A worker may end between the listing and the reading.
-            let Ok(stat) = fs::read_to_string(format!("/proc/{id}/stat")) else { continue };
-            let (user, system) = times(&stat).with_context(|| format!("/proc/{id}/stat: {stat}"))?;
-            total.user += user * tick;
-            total.system += system * tick;
-        }
-        Ok(total)
+        cpu_of(self.id())
     }
 
     /// Resident memory of all processes of the server, in bytes.
@@ -122,15 +122,38 @@ impl Server {
     }
 }
 
+/// How long a server may take to end by itself.
+const GRACE: Duration = Duration::from_secs(10);
+
 impl Drop for Server {
+    /// Asks it to end, so that it can write what it has gathered, and kills what is left of it after [`GRACE`].
     fn drop(&mut self) {
-        for id in family(self.id()).unwrap_or_default().into_iter().rev() {
-            if let Ok(id) = i32::try_from(id) {
-                let _ = kill(Pid::from_raw(id), Signal::SIGKILL);
-            }
+        let family = family(self.id()).unwrap_or_default();
+        let send = |id: u32, signal| i32::try_from(id).is_ok_and(|id| kill(Pid::from_raw(id), signal).is_ok());
+        send(self.id(), Signal::SIGTERM);
+        let deadline = Instant::now() + GRACE;
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        for id in family.into_iter().rev() {
+            send(id, Signal::SIGKILL);
         }
         let _ = self.child.wait();
     }
+}
+
+/// Processor time used so far by a process and its descendants.
+pub(crate) fn cpu_of(process: u32) -> Result<CpuTime> {
+    let tick = 1e6 / ticks_per_second()?;
+    let mut total = CpuTime { user: 0.0, system: 0.0 };
+    for id in family(process)? {
+        // A worker may end between the listing and the reading.
+        let Ok(stat) = fs::read_to_string(format!("/proc/{id}/stat")) else { continue };
+        let (user, system) = times(&stat).with_context(|| format!("/proc/{id}/stat: {stat}"))?;
+        total.user += user * tick;
+        total.system += system * tick;
+    }
+    Ok(total)
 }
 
 fn ticks_per_second() -> Result<f64> {
@@ -170,7 +193,8 @@ fn times(stat: &str) -> Option<(f64, f64)> {
     Some((fields.get(11)?.parse().ok()?, fields.get(12)?.parse().ok()?))
 }
 
-fn resident(status: &str) -> Option<u64> {
+/// Resident memory in KiB, of `/proc/PID/status`.
+pub(crate) fn resident(status: &str) -> Option<u64> {
     status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 

@@ -1,10 +1,12 @@
 //! `cargo xtask`: everything that is done with this repository, each by one command that sets a fresh machine up by itself. `test` runs every check, `demo`
-//! runs the program on loopback, `bench` measures it beside its peers, `manifests` renders the chart. What a step does stands in `steps/`; nothing here is part of the product.
+//! runs the program on loopback, `release` builds it as it is shipped, `bench` measures it beside its peers, `manifests` renders the chart. What a step does
+//! stands in `steps/`; nothing here is part of the product.
 
 mod command;
 mod kubelab;
 mod machine;
 mod packages;
+mod release;
 mod repository;
 mod steps;
 mod tools;
@@ -52,7 +54,9 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Measure vrata beside its peers and write loadtest/RESULTS.md
+    /// Build vrata as it is shipped, optimised by a profile of it under load, and print where it is
+    Release,
+    /// Measure that program beside its peers and write loadtest/RESULTS.md
     Bench {
         /// For `loadtest run`, such as `--only http`; then the tables are shown and not written
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -92,10 +96,15 @@ fn run(task: Task) -> Result<ExitCode> {
             machine::prepare(&[], &[Tool::Kubelab])?;
             Ok(repository.run(Tool::Kubelab.path(&tools::cache()?)?).args(args).replace())
         }
-        Task::Bench { args } => {
+        Task::Release => {
             machine::prepare(packages::BENCH, &[Tool::Pebble])?;
-            repository.cargo(["build", "--workspace", "--release", "--bin", "vrata", "--bin", "loadtest"]).run()?;
-            let (vrata, report) = (repository.release("vrata"), repository.path("loadtest/RESULTS.md"));
+            println!("{}", release::build(&repository)?.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Bench { args } => {
+            machine::prepare(packages::BENCH, &[Tool::Pebble, Tool::Kubelab])?;
+            let (vrata, report) = (release::build(&repository)?, repository.path("loadtest/RESULTS.md"));
+            repository.cargo(["build", "--workspace", "--release", "--bin", "loadtest", "--bin", "echo"]).run()?;
             let measure = repository.run(repository.release("loadtest")).args(["run", "--vrata"]).args([vrata]);
             // A part of the tables is shown and not written: the file is always of one run.
             let measure = if args.is_empty() { measure.args(["--out"]).args([report]) } else { measure.args(args) };

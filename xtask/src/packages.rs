@@ -60,6 +60,7 @@ pub(crate) const BENCH: &[Package] = &[
     package("wrk", "wrk"),
     package("linux-perf", "perf"),
     package("curl", "curl"),
+    package("iproute2", "ip"),
     package("util-linux", "taskset"),
 ];
 

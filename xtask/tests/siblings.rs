@@ -15,7 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("fuzz", &["vrata-acme", "vrata-dns", "vrata-gateway", "vrata-controller"]),
     // They know the program from outside, as its users do.
     ("e2e", &["ports"]),
-    ("loadtest", &["ports"]),
+    ("loadtest", &["e2e", "ports"]),
     ("ports", &[]),
     ("xtask", &[]),
 ];

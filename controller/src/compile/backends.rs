@@ -182,14 +182,8 @@ impl<'a> Backends<'a> {
             .collect()
     }
 
-    /// Addresses that reach the gateway's own machine or its link would let a tenant reach what is not theirs.
     fn may_serve(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        let link_local = match address {
-            IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast(),
-            IpAddr::V6(v6) => v6.is_unicast_link_local(),
-        };
-        (!address.is_loopback() || self.input.settings.loopback_endpoints) && !address.is_unspecified() && !address.is_multicast() && !link_local
+        self.input.settings.may_serve(address)
     }
 }
 

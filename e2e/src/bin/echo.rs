@@ -1,12 +1,12 @@
 //! The image `echo` of the lab. By default: HTTP on port 8080 and HTTPS on port 8443 that tell what was asked, TCP on port 7000 and UDP on port 7000 that send
-//! back what they get. With arguments `KIND:PORT` only these.
+//! back what they get, and a login service on port 4180. With arguments `KIND:PORT` only these.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result, bail};
 use e2e::Backend;
 
-const DEFAULT: [&str; 4] = ["http:8080", "https:8443", "tcp:7000", "udp:7000"];
+const DEFAULT: [&str; 5] = ["http:8080", "https:8443", "login:4180", "tcp:7000", "udp:7000"];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -27,8 +27,9 @@ async fn start(listener: &str) -> Result<Backend> {
         "https" => Backend::https_at(at).await,
         "websocket" => Backend::websocket_at(at).await,
         "bulk" => Backend::bulk_at(at).await,
+        "login" => Backend::login_at(at).await,
         "tcp" => Backend::tcp_at(at).await,
         "udp" => Backend::udp_at(at).await,
-        _ => bail!("the kinds are http, https, websocket, bulk, tcp and udp"),
+        _ => bail!("the kinds are http, https, websocket, bulk, login, tcp and udp"),
     }
 }

@@ -52,6 +52,9 @@ pub(super) fn scratch() -> Result<PathBuf> {
     Ok(scratch)
 }
 
+/// `target/PROFILE/`, in which programs are, and tests in its `deps/`.
 fn profile() -> Result<PathBuf> {
-    Ok(std::env::current_exe()?.ancestors().nth(2).context("a test lies in target/PROFILE/deps/")?.to_owned())
+    let this = std::env::current_exe()?;
+    let directory = this.parent().context("a program is in a directory")?;
+    Ok(if directory.ends_with("deps") { directory.parent().context("deps/ lies in target/PROFILE/")? } else { directory }.to_owned())
 }

@@ -38,13 +38,14 @@ pub(super) struct Kubelab {
 }
 
 impl Kubelab {
-    pub(super) fn start() -> Result<Self> {
+    /// Starts it with `program` as the image of Vrata.
+    pub(super) fn start(program: PathBuf) -> Result<Self> {
         let tools = binary::directory()?;
         let place = binary::scratch()?;
         let directory = tempfile::Builder::new().prefix("lab-").tempdir_in(place)?;
         let images = directory.path().join("images");
         std::fs::create_dir(&images)?;
-        for image in IMAGES.into_iter().map(binary::built).chain([crate::vrata::binary()]) {
+        for image in IMAGES.into_iter().map(binary::built).chain([Ok(program)]) {
             let program = image?;
             let to = images.join(program.file_name().context("a program has a name")?);
             std::fs::hard_link(&program, &to).or_else(|_| std::fs::copy(&program, &to).map(drop))?;

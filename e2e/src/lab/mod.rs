@@ -80,7 +80,15 @@ impl Lab {
         if std::env::var_os(EXISTING).is_some() {
             bail!("this test wants a cluster that it may break; with {EXISTING} run only those of `shared::`");
         }
-        Ok(Self { cluster: Cluster::Own(Kubelab::start()?), vrata: OnceCell::new() })
+        Self::with(crate::vrata::binary()?)
+    }
+
+    /// Starts one with this program as the image of Vrata.
+    ///
+    /// # Errors
+    /// As [`Lab::start`].
+    pub fn with(program: PathBuf) -> Result<Self> {
+        Ok(Self { cluster: Cluster::Own(Kubelab::start(program)?), vrata: OnceCell::new() })
     }
 
     /// Runs a test whose threads, and the programs that it starts, are inside the lab's network. Logs are shown when it fails.
@@ -150,6 +158,14 @@ impl Lab {
     pub fn api_server(&self) -> Result<(SocketAddr, String)> {
         let certificate = std::fs::read_to_string(self.own()?.path("pki/apiserver.crt"))?;
         Ok((SocketAddr::from((HERE, API_PORT)), certificate))
+    }
+
+    /// What ServiceAccounts have asked the API server for, a JSON object a line.
+    ///
+    /// # Errors
+    /// When this is no kubelab.
+    pub fn audit(&self) -> Result<String> {
+        Ok(self.own()?.log("audit.log"))
     }
 
     /// What a pod's program has written to a file of its volume `volume`, whichever pod has one.

@@ -90,6 +90,37 @@ async fn basic_auth_lets_in_who_knows_the_password() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_login_service_lets_in_who_has_logged_in() -> Result<()> {
+    let (backend, login, vrata) = (Backend::http().await?, Backend::login().await?, Vrata::start(Setup::new()).await?);
+    let host = host("lab");
+    let app = App::new("lab", &host, backend.address())
+        .nginx("auth-url", "https://$host/oauth2/auth?allowed_emails=alice@example.org,carol@example.org")
+        .nginx("auth-signin", "https://$host/oauth2/start?rd=$scheme%3A%2F%2F$host$escaped_request_uri")
+        .nginx("auth-response-headers", "X-Auth-Request-Email");
+    vrata.apply("lab.yaml", &app.manifest())?;
+    // Closed for as long as nobody can be asked.
+    vrata.get_until(&host, "/", 500).await?;
+    let service = App::new("login", &host, login.address()).namespace("lab").path("/oauth2");
+    vrata.apply("login.yaml", &service.manifest())?;
+    let sent = vrata.get_until(&host, "/notes?x=1", 302).await?;
+    let page = format!("/oauth2/start?rd=https%3A%2F%2F{host}%2Fnotes%3Fx%3D1");
+    assert_eq!(sent.header("location"), format!("https://{host}{page}"));
+    let logged_in = vrata.get(&host, &page).await?;
+    assert_eq!((logged_in.status, logged_in.header("location")), (302, format!("https://{host}/notes?x=1").as_str()));
+    let with =
+        |user: &str| Ok::<_, anyhow::Error>(vrata.https()?.header("cookie", &format!("_oauth2_proxy={user}")).header("x-auth-request-email", "root"));
+    let session = logged_in.header("set-cookie").split([';', '=']).nth(1).unwrap_or_default().to_owned();
+    let answer = with(&session)?.get(&host, "/notes?x=1").await?;
+    assert_eq!(answer.status, 200);
+    let told: Vec<_> = answer.text().lines().filter(|line| line.starts_with("x-auth-request-email")).map(str::to_owned).collect();
+    assert_eq!(told, ["x-auth-request-email: alice@example.org"], "what the client claims does not reach the app");
+    assert_eq!(with("mallory@example.org")?.get(&host, "/").await?.status, 403);
+    vrata.remove("login.yaml")?;
+    vrata.get_until(&host, "/", 500).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_over_the_limit_is_413_and_one_under_it_arrives() -> Result<()> {
     let (backend, vrata) = (Backend::http().await?, Vrata::start(Setup::new()).await?);
     let host = host("upload");

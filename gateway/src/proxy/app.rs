@@ -18,10 +18,11 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use super::access_log::AccessLogWriter;
 use super::answer::{self, Reason};
-use super::authenticate::{Authenticator, Verdict};
+use super::authenticate::Authenticator;
 use super::backend::{MAX_TRIES, Tried};
 use super::ctx::{Ctx, Current};
 use super::decide::{self, Decision};
+use super::external_auth::ExternalAuthenticator;
 use super::external_name::{ExternalNames, ResolveError};
 use super::forwarded::Client;
 use super::metrics::{InFlight, Metrics};
@@ -41,7 +42,8 @@ pub(crate) struct App {
     https_port: HeaderValue,
     limits: Limits,
     epoch: Instant,
-    authenticator: Authenticator,
+    pub(super) authenticator: Authenticator,
+    pub(super) external_authenticator: ExternalAuthenticator,
     external_names: Arc<ExternalNames>,
     pub(super) runtime: Arc<Runtime>,
     pub(super) access_log: Option<(AccessLog, AccessLogWriter)>,
@@ -75,6 +77,7 @@ impl App {
             }
         };
         let turns = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let (external_names, runtime) = (ExternalNames::new(options.allow_loopback_external_names), Arc::new(Runtime::new(metrics)));
         Ok(Self {
             snapshots,
             public_https_port: options.public_https_port,
@@ -82,13 +85,14 @@ impl App {
             limits: options.limits,
             epoch: Instant::now(),
             authenticator: Authenticator::new(rand::random(), turns),
-            external_names: ExternalNames::new(options.allow_loopback_external_names),
-            runtime: Arc::new(Runtime::new(metrics)),
+            external_authenticator: ExternalAuthenticator::new(Arc::clone(&external_names), Arc::clone(&runtime), options.public_https_port),
+            external_names,
+            runtime,
             access_log,
         })
     }
 
-    fn now(&self) -> Duration {
+    pub(super) fn now(&self) -> Duration {
         self.epoch.elapsed()
     }
 
@@ -116,24 +120,26 @@ impl App {
             session.set_keepalive(None);
         }
         let request = session.req_header();
-        let answer = answer::answer(reason, request.method == Method::HEAD, &request.headers, &ctx.request_id);
-        ctx.close = respond::write(session, answer, is_tls(session)).await?;
+        let mut answer = answer::answer(reason, request.method == Method::HEAD, &request.headers, &ctx.request_id);
+        if let Some(granted) = &ctx.granted {
+            answer.headers.extend(granted.cookies(answer.status).iter().map(|cookie| (http::header::SET_COOKIE, cookie.clone())));
+        }
+        // Boxed, so that requests that are passed on do not carry room for it.
+        ctx.close = Box::pin(respond::write(session, answer, is_tls(session))).await?;
         Ok(())
     }
 
     /// What has to be asked of a user and a body before the route may serve the request.
     async fn admit(&self, session: &Session, ctx: &mut Ctx) -> Result<(), Reason> {
         let Some((route, _)) = &ctx.route else { return Err(Reason::NotFound) };
-        if let Some(auth) = &route.policy.basic_auth {
-            let authorization = session.req_header().headers.get(http::header::AUTHORIZATION);
-            match self.authenticator.check(&route.id.namespace, auth, authorization, self.now()).await {
-                Verdict::Passed(user) => ctx.user = Some(user),
-                Verdict::Refused => return Err(Reason::Unauthorized(answer::basic_challenge(&auth.realm))),
-                Verdict::Overloaded => return Err(Reason::Unavailable),
-            }
+        let body_limit = route.policy.body_limit;
+        if route.policy.basic_auth.is_some() || route.policy.external_auth.is_some() {
+            let route = Arc::clone(route);
+            // On the heap, so that requests to routes that ask for nothing do not carry the room for it.
+            Box::pin(self.let_in(session, ctx, &route)).await?;
         }
         let declared = respond::content_length(session.req_header()).unwrap_or_default();
-        if route.policy.body_limit.is_some_and(|limit| declared > limit) {
+        if body_limit.is_some_and(|limit| declared > limit) {
             return Err(Reason::BodyTooLarge);
         }
         match ctx.backend() {
@@ -145,7 +151,7 @@ impl App {
     async fn address(&self, backend: &Backend, endpoint: usize) -> Result<std::net::SocketAddr> {
         let outcome = match backend.endpoints.get(endpoint) {
             Some(Endpoint::Address(address)) => Ok(*address),
-            Some(Endpoint::Name(name, port)) => self.external_names.resolve(name, *port, self.now()).await,
+            Some(Endpoint::Name(name, port)) => Box::pin(self.external_names.resolve(name, *port, self.now())).await,
             None => Err(ResolveError::NotFound),
         };
         outcome.map_err(|error| {
@@ -180,6 +186,7 @@ impl ProxyHttp for App {
             request_id: HeaderValue::from_static("-"),
             route: None,
             user: None,
+            granted: None,
             body_bytes: 0,
             tried: Tried::default(),
             tries: Vec::new(),
@@ -195,6 +202,7 @@ impl ProxyHttp for App {
         if let Some(target) = request::origin_form(session.req_header().raw_path()).filter(|_| !session.as_downstream().is_http2()) {
             session.req_header_mut().set_raw_path(&target)?;
         }
+        headers::forget_case(session.req_header_mut())?;
         self.set_deadlines(session);
         if let Some(connection) = conn_info(session) {
             connection.under_way.set(true);
@@ -216,7 +224,7 @@ impl ProxyHttp for App {
             Decision::Challenge(authorization) => {
                 let answer = answer::key_authorization(authorization, header.method == Method::HEAD);
                 let tls = facts.tls;
-                ctx.close = respond::write(session, answer, tls).await?;
+                ctx.close = Box::pin(respond::write(session, answer, tls)).await?;
                 return Ok(true);
             }
             Decision::Answer(reason, route) => {
@@ -319,7 +327,11 @@ impl ProxyHttp for App {
         };
         let is_http2 = ctx.backend().is_some_and(|(backend, _)| backend.protocol.is_http2());
         let consumed_authorization = ctx.route().is_some_and(|route| route.policy.basic_auth.is_some());
-        headers::prepare_request(request, &client, is_http2, consumed_authorization)
+        headers::prepare_request(request, &client, is_http2, consumed_authorization)?;
+        if let Some(auth) = ctx.route().and_then(|route| route.policy.external_auth.as_ref()) {
+            headers::hand_on(request, &auth.response_headers, ctx.granted.as_ref().map(|granted| &granted.headers))?;
+        }
+        Ok(())
     }
 
     /// Never waits: on an upgraded connection that would end the tunnel (pingora#946).
@@ -338,11 +350,14 @@ impl ProxyHttp for App {
         Ok(())
     }
 
-    async fn response_filter(&self, session: &mut Session, response: &mut ResponseHeader, _ctx: &mut Ctx) -> Result<()> {
+    async fn response_filter(&self, session: &mut Session, response: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
         if !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS {
             // From here on either side may be silent as long as the upstream's read timeout lets it: calls that stream both ways, tunnels.
             request_body::ended();
             session.set_read_timeout(None);
+        }
+        if let Some(granted) = &ctx.granted {
+            headers::set_cookies(response, granted.cookies(response.status))?;
         }
         headers::prepare_response(response, is_tls(session))
     }
@@ -377,8 +392,8 @@ impl ProxyHttp for App {
         finish::request(self, session, error, ctx, Instant::now(), SystemTime::now());
         // So that the client reads the answer before it sees a reset.
         match (session.as_downstream().is_http2(), ctx.close) {
-            (true, true) => respond::linger(session).await,
-            (false, true) if error.is_some() => session.as_downstream_mut().shutdown().await,
+            (true, true) => Box::pin(respond::linger(session)).await,
+            (false, true) if error.is_some() => Box::pin(session.as_downstream_mut().shutdown()).await,
             _ => {}
         }
     }

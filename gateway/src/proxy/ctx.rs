@@ -7,6 +7,7 @@ use http::HeaderValue;
 
 use super::access_log::Try;
 use super::backend::{BackendState, Tried};
+use super::external_auth::Granted;
 use super::metrics::{InFlight, Labels};
 use super::runtime::RouteState;
 use crate::Snapshot;
@@ -25,6 +26,8 @@ pub(crate) struct Ctx {
     pub(super) route: Option<(Arc<Route>, Arc<RouteState>)>,
     /// The user that passed Basic authentication.
     pub(super) user: Option<String>,
+    /// What an authentication server gave along when it let the request pass.
+    pub(super) granted: Option<Box<Granted>>,
     /// Bytes of the body that went through in the current try.
     pub(super) body_bytes: u64,
     /// Endpoints that it could not connect to.

@@ -73,7 +73,8 @@ fn serve<'a>(snapshot: &'a Snapshot, public_https_port: u16, request: &Request<'
         let location = HeaderValue::try_from(redirect::location(host, public_https_port, request.target));
         return refuse(location.map_or(Reason::BadRequest, Reason::Redirect));
     }
-    if policy.allowed_sources.as_ref().is_some_and(|networks| !sources::admits(networks, request.client)) {
+    let asks_further = policy.satisfy_any && (policy.basic_auth.is_some() || policy.external_auth.is_some());
+    if !asks_further && policy.allowed_sources.as_ref().is_some_and(|networks| !sources::admits(networks, request.client)) {
         return refuse(Reason::Forbidden);
     }
     Decision::Serve(route)
@@ -200,6 +201,8 @@ mod tests {
         };
         let strict = || Policy { tls_redirect: TlsRedirect::Always, allowed_sources: Some(vec![]), ..Policy::default() };
         let open = || Policy { tls_redirect: TlsRedirect::Never, ..Policy::default() };
+        let any = || Policy { satisfy_any: true, allowed_sources: Some(vec![]), ..open() };
+        let any_or_password = || Policy { basic_auth: Some(Arc::default()), ..any() };
         let challenge = "/.well-known/acme-challenge/token";
         for (policy, action, sni, plain, authority, target, expected) in [
             // A challenge comes before everything that could refuse it.
@@ -222,6 +225,9 @@ mod tests {
             // The redirect before the list, as in ingress-nginx.
             (strict(), forward(), None, true, "c.test", "/app", "308 route"),
             (strict(), forward(), Some("c.test"), false, "c.test", "/app", "403 route"),
+            // One of several restrictions may be enough; the others are looked at later.
+            (any(), forward(), Some("c.test"), false, "c.test", "/app", "403 route"),
+            (any_or_password(), forward(), Some("c.test"), false, "c.test", "/app", "serve"),
             (open(), forward(), Some("c.test"), false, "c.test", "/app?x", "serve"),
         ] {
             assert_eq!(decided(Rules { policy, action }, sni, plain, authority, target), expected, "{sni:?} {plain} {authority} {target}");

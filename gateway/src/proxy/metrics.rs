@@ -9,6 +9,7 @@ use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterV
 
 const ROUTE_LABELS: [&str; 3] = ["namespace", "ingress", "host"];
 const REQUEST_LABELS: [&str; 5] = ["namespace", "ingress", "host", "method", "status"];
+const VERDICT_LABELS: [&str; 4] = ["namespace", "ingress", "host", "verdict"];
 const BUCKETS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
 
 /// All metrics of the HTTP data plane's requests.
@@ -20,6 +21,7 @@ pub(super) struct Metrics {
     sent: IntCounterVec,
     connect_failures: IntCounterVec,
     retries: IntCounterVec,
+    external_auth: IntCounterVec,
     /// Requests that are being served now.
     pub(super) in_flight: IntGauge,
     /// Access log lines that were dropped because nobody reads them fast enough.
@@ -80,6 +82,10 @@ impl Metrics {
             sent: by_route("vrata_http_response_body_bytes_total", "Bytes of response bodies")?,
             connect_failures: by_route("vrata_http_upstream_connect_failures_total", "Connections to endpoints that could not be made")?,
             retries: by_route("vrata_http_upstream_retries_total", "Tries of a request beyond its first")?,
+            external_auth: IntCounterVec::new(
+                Opts::new("vrata_http_external_auth_total", "Requests that an authentication server was asked about"),
+                &VERDICT_LABELS,
+            )?,
             in_flight: IntGauge::new("vrata_http_requests_in_flight", "Requests being served")?,
             dropped_lines: IntCounter::new("vrata_access_log_dropped_lines_total", "Access log lines dropped because the log is read too slowly")?,
         };
@@ -93,6 +99,7 @@ impl Metrics {
         for counters in [&self.received, &self.sent, &self.connect_failures, &self.retries] {
             registry.register(Box::new(counters.clone()))?;
         }
+        registry.register(Box::new(self.external_auth.clone()))?;
         registry.register(Box::new(self.in_flight.clone()))?;
         registry.register(Box::new(self.dropped_lines.clone()))
     }
@@ -108,6 +115,7 @@ impl Metrics {
             retries: self.retries.with_label_values(&values),
             requests: ArcSwap::default(),
             counters: self.requests.clone(),
+            external_auth: self.external_auth.clone(),
             labels,
         }
     }
@@ -118,6 +126,10 @@ impl Metrics {
         for (key, _) in &**series.requests.load() {
             let [namespace, ingress, host] = values;
             let _ = self.requests.remove_label_values(&[namespace, ingress, host, key.method, key.status_text()]);
+        }
+        let [namespace, ingress, host] = values;
+        for verdict in Authenticated::ALL {
+            let _ = self.external_auth.remove_label_values(&[namespace, ingress, host, verdict.label()]);
         }
         let _ = self.duration.remove_label_values(&values);
         for counters in [&self.received, &self.sent, &self.connect_failures, &self.retries] {
@@ -139,14 +151,46 @@ pub(super) struct Series {
     /// Few entries: read without a lock for each request, copied when one is added.
     requests: ArcSwap<Vec<(Key, IntCounter)>>,
     counters: IntCounterVec,
+    external_auth: IntCounterVec,
+}
+
+/// What became of a question to an authentication server.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Authenticated {
+    /// It said yes.
+    Granted,
+    /// It said no.
+    Refused,
+    /// It said neither, or could not be asked.
+    Failed,
+}
+
+impl Authenticated {
+    const ALL: [Self; 3] = [Self::Granted, Self::Refused, Self::Failed];
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Granted => "granted",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 impl Series {
+    /// Counts a question to an authentication server.
+    pub(super) fn asked(&self, verdict: Authenticated) {
+        let [namespace, ingress, host] = self.labels.values();
+        self.external_auth.with_label_values(&[namespace, ingress, host, verdict.label()]).inc();
+    }
+
     /// Counts a request.
     pub(super) fn record(&self, finished: &Finished<'_>) {
         self.counter(Key::of(finished.method, finished.status)).inc();
         self.duration.observe(finished.duration.as_secs_f64());
-        self.received.inc_by(finished.received);
+        if finished.received > 0 {
+            self.received.inc_by(finished.received);
+        }
         self.sent.inc_by(finished.sent);
         if finished.connect_failures + finished.retries > 0 {
             self.connect_failures.inc_by(finished.connect_failures);
@@ -241,6 +285,7 @@ mod tests {
         for (method, status) in [(&Method::GET, 200), (&Method::GET, 200), (&invented, 299), (&Method::POST, 499)] {
             series.record(&finished(method, status));
         }
+        series.asked(Authenticated::Refused);
         let in_flight = InFlight::begin(&metrics);
         let text = text(&registry);
         for line in [
@@ -252,6 +297,7 @@ mod tests {
             r#"vrata_http_response_body_bytes_total{host="a.test",ingress="web",namespace="ns"} 80"#,
             r#"vrata_http_upstream_connect_failures_total{host="a.test",ingress="web",namespace="ns"} 8"#,
             r#"vrata_http_upstream_retries_total{host="a.test",ingress="web",namespace="ns"} 4"#,
+            r#"vrata_http_external_auth_total{host="a.test",ingress="web",namespace="ns",verdict="refused"} 1"#,
             "vrata_http_requests_in_flight 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
@@ -267,6 +313,7 @@ mod tests {
         let (gone, kept) = (metrics.series(labels("gone")), metrics.series(labels("kept")));
         gone.record(&finished(&Method::GET, 200));
         kept.record(&finished(&Method::GET, 200));
+        gone.asked(Authenticated::Granted);
         metrics.remove(&gone);
         let text = text(&registry);
         assert!(!text.contains("\"gone\"") && text.contains("\"kept\""), "{text}");

@@ -1,5 +1,6 @@
 //! Requests: Pingora's `ProxyHttp` filters over one snapshot. Decisions are in pure siblings; `app` only carries them out.
 
+mod access;
 mod access_log;
 mod answer;
 mod app;
@@ -9,6 +10,7 @@ mod balance;
 mod basic;
 mod ctx;
 mod decide;
+mod external_auth;
 mod external_name;
 mod finish;
 mod forwarded;

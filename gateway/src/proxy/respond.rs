@@ -20,7 +20,7 @@ pub(super) async fn write(session: &mut Session, answer: Answer, tls: bool) -> R
     let closes = settle_connection(session);
     let mut header = ResponseHeader::build(answer.status, Some(answer.headers.len() + 4))?;
     for (name, value) in answer.headers {
-        header.insert_header(name, value)?;
+        header.append_header(name, value)?;
     }
     if tls {
         headers::set_hsts(&mut header)?;

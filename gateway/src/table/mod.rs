@@ -5,21 +5,27 @@
 //! 2. Path: Exact, else the longest Prefix on segment boundaries. The path is compared byte for byte as the backend sees it; see [`path`].
 //! 3. Of two rules with the same host and path, the first one.
 
+mod external_auth;
 mod host;
 mod password;
 pub mod path;
 mod paths;
 mod route;
+mod template;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub(crate) use external_auth::Destination;
+pub use external_auth::{AuthUrl, AuthUrlError, ExternalAuth, sign_in};
 pub(crate) use host::{FoldedHost, HostMap};
 pub use password::{PasswordHash, UnsupportedHash};
 use paths::HostRules;
 pub use route::{Action, Backend, BasicAuth, Endpoint, HostPattern, PathMatch, Policy, Protocol, Route, RouteId, TlsRedirect};
+pub(crate) use template::Original;
+pub use template::{Template, TemplateError};
 
 /// All hosts with their routes.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::PasswordHash;
+use super::{ExternalAuth, PasswordHash};
 
 /// The hosts that a rule is for. Names are lower case, in A-label form, without a trailing dot.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -134,6 +134,10 @@ pub struct Policy {
     pub allowed_sources: Option<Vec<IpNet>>,
     /// When set, requests need one of these credentials.
     pub basic_auth: Option<Arc<BasicAuth>>,
+    /// When set, another server is asked about each request.
+    pub external_auth: Option<Arc<ExternalAuth>>,
+    /// Whether one of the three above is enough (`satisfy: any`); else a request has to meet them all.
+    pub satisfy_any: bool,
     /// Longest wait for a connection to an endpoint.
     pub connect_timeout: Duration,
     /// Longest gap between two reads from the endpoint; cuts idle WebSockets too.
@@ -149,6 +153,8 @@ impl Default for Policy {
             body_limit: Some(1 << 20),
             allowed_sources: None,
             basic_auth: None,
+            external_auth: None,
+            satisfy_any: false,
             connect_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(60),
             send_timeout: Duration::from_secs(60),

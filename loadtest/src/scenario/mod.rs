@@ -1,5 +1,6 @@
 //! What is measured; each scenario fills one or more tables.
 
+pub(crate) mod cluster;
 pub(crate) mod dns;
 pub(crate) mod http;
 pub(crate) mod issue;

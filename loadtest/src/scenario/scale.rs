@@ -23,8 +23,7 @@ const ASK_EVERY: Duration = Duration::from_micros(500);
 
 /// Measures a table of `size` Ingresses, each with a host of its own.
 pub(crate) fn run(setting: &Setting, size: u32, changes: u32, seconds: u32) -> Result<Vec<Table>> {
-    let small = start(setting, "vrata-scale-small", 10, "")?;
-    let large = start(setting, "vrata-scale-large", size, "")?;
+    let large = start(setting, "vrata-scale", size, Backends::EachNamespace, "")?;
     let mut table = Table::new(&format!("{size} Ingresses with {size} hosts"), &note(changes), &["what", "value"]);
     table.row(["full compile, mean".into(), String::new()]);
     let latencies = latencies(&large, changes)?;
@@ -32,10 +31,21 @@ pub(crate) fn run(setting: &Setting, size: u32, changes: u32, seconds: u32) -> R
     table.row(["memory (resident)".into(), format!("{} MiB", large.server.memory()? >> 20)]);
     table.row([format!("file written to host served, p50 of {changes}"), format!("{:.1} ms", quantile(&latencies, 0.5))]);
     table.row([format!("file written to host served, p99 of {changes}"), format!("{:.1} ms", quantile(&latencies, 0.99))]);
-    let (few, many) = request_cost(setting, &small, &large, size, seconds)?;
-    table.row(["request with 10 hosts".into(), format!("{few:.1} µs of CPU")]);
-    table.row([format!("request with {size} hosts"), format!("{many:.1} µs of CPU ({:+.1} %)", (many / few - 1.0) * 100.0)]);
+    let [few, many, spread] = request_costs(setting, large, size, seconds)?;
+    let beside = |cost: f64| format!("{cost:.1} µs of CPU ({:+.1} %)", (cost / few - 1.0) * 100.0);
+    table.row(["request with 10 hosts, one Service".into(), format!("{few:.1} µs of CPU")]);
+    table.row([format!("request with {size} hosts, one Service"), beside(many)]);
+    table.row([format!("request with {size} hosts, {} Services", size.div_ceil(PER_NAMESPACE)), beside(spread)]);
     Ok(vec![table])
+}
+
+/// Which Services the hosts lead to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Backends {
+    /// One for all hosts, so that only the table differs.
+    One,
+    /// One in each namespace, as tenants have them: each with upstream connections of its own.
+    EachNamespace,
 }
 
 fn note(changes: u32) -> String {
@@ -47,12 +57,13 @@ fn note(changes: u32) -> String {
 }
 
 /// An instance with so many Ingresses, and more of the configuration.
-pub(super) fn start(setting: &Setting, name: &str, size: u32, more: &str) -> Result<Vrata> {
+pub(super) fn start(setting: &Setting, name: &str, size: u32, backends: Backends, more: &str) -> Result<Vrata> {
+    let per_namespace = if backends == Backends::One { size } else { PER_NAMESPACE };
     let mut files = Vec::new();
-    for namespace in 0..size.div_ceil(PER_NAMESPACE) {
+    for namespace in 0..size.div_ceil(per_namespace) {
         let name = format!("ns-{namespace}");
         let mut text = vrata::backend(&name, "app", setting.origin);
-        for n in (namespace * PER_NAMESPACE)..((namespace + 1) * PER_NAMESPACE).min(size) {
+        for n in (namespace * per_namespace)..((namespace + 1) * per_namespace).min(size) {
             let _ = write!(text, "---\n{}", vrata::ingress(&name, &format!("app-{n}"), &host(n), "app"));
         }
         files.push((format!("{name}.yaml"), text));
@@ -104,19 +115,22 @@ fn compile_time(vrata: &Vrata) -> Result<f64> {
     Ok(sum.context("no compile time in /metrics")? / count.context("no compile count in /metrics")?)
 }
 
-/// Microseconds of CPU for a request to hosts in turn, with few and with many hosts.
-fn request_cost(setting: &Setting, small: &Vrata, large: &Vrata, size: u32, seconds: u32) -> Result<(f64, f64)> {
+/// Microseconds of CPU for a request to hosts in turn: few hosts and many of one Service, and many with a Service in each namespace.
+fn request_costs(setting: &Setting, spread: Vrata, size: u32, seconds: u32) -> Result<[f64; 3]> {
     let (few, many) = (script(setting, 10)?, script(setting, size)?);
-    let (mut small_costs, mut large_costs) = (Vec::new(), Vec::new());
+    let one = |size| start(setting, &format!("vrata-scale-{size}"), size, Backends::One, "");
+    let candidates = [(one(10)?, few), (one(size)?, many.clone()), (spread, many)];
+    let mut costs = [const { Vec::new() }; 3];
     for round in 0..=ROUNDS {
-        let costs = (cost(small, &few, seconds)?, cost(large, &many, seconds)?);
-        // The first round only warms up.
-        if round > 0 {
-            small_costs.push(costs.0);
-            large_costs.push(costs.1);
+        for ((vrata, script), costs) in candidates.iter().zip(&mut costs) {
+            let cost = cost(vrata, script, seconds)?;
+            // The first round only warms up.
+            if round > 0 {
+                costs.push(cost);
+            }
         }
     }
-    Ok((median(&small_costs), median(&large_costs)))
+    Ok(costs.map(|costs| median(&costs)))
 }
 
 /// A wrk script that asks for the hosts in turn.

@@ -11,7 +11,7 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::{Value, json};
 
 use super::issue::trusting;
-use super::scale::{self, host};
+use super::scale::{self, Backends, host};
 use crate::client::{Client, tcp};
 use crate::peers::vrata::Vrata;
 use crate::setting::{Setting, ZONE};
@@ -35,7 +35,8 @@ struct Review {
 /// Measures so many reviews of each sort.
 pub(crate) fn run(setting: &Setting, size: u32, reviews: u32) -> Result<Vec<Table>> {
     let listen = ports::free();
-    let vrata = scale::start(setting, "vrata-webhook", size, &format!("admission: {{listen: \"{listen}\", names: [{NAME}]}}\n"))?;
+    let vrata =
+        scale::start(setting, "vrata-webhook", size, Backends::EachNamespace, &format!("admission: {{listen: \"{listen}\", names: [{NAME}]}}\n"))?;
     let stream = StreamOwned::new(ClientConnection::new(trust(&vrata)?, ServerName::try_from(NAME)?)?, tcp(listen)?);
     let mut client = Client::over(stream);
     let title = format!("The webhook, with {size} Ingresses");

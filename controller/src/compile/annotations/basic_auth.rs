@@ -6,7 +6,7 @@ use gateway::table::{BasicAuth, PasswordHash};
 use k8s_openapi::api::core::v1::Secret;
 
 use super::table::PREFIX;
-use super::{Reader, annotation};
+use super::{Reader, Unusable, annotation, unusable};
 use crate::compile::references::{INGRESS, SECRET, Target, may_name};
 use crate::compile::secrets::secret_value;
 use crate::objects::ObjectKey;
@@ -14,13 +14,6 @@ use crate::problem::Reason;
 
 /// Most users of one Secret: an htpasswd file is read anew at each change of anything.
 const MOST_USERS: usize = 5_000;
-
-/// Why there are no users.
-struct Unusable {
-    field: &'static str,
-    reason: Reason,
-    message: String,
-}
 
 impl Reader<'_, '_> {
     pub(super) fn basic_auth(&mut self) -> Option<BasicAuth> {
@@ -39,9 +32,7 @@ impl Reader<'_, '_> {
                 "protects nothing without auth-type; add auth-type: basic, or remove auth-secret if everybody may pass",
             ),
         };
-        let message = format!("{}; the routes answer 503 until then", unusable.message);
-        self.findings.error(self.subject, annotation(&format!("{PREFIX}{}", unusable.field)), unusable.reason, message);
-        self.refuse(unusable.field, "cannot be used");
+        self.close(&unusable);
         None
     }
 
@@ -62,13 +53,13 @@ impl Reader<'_, '_> {
             return Err(unusable("auth-secret", Reason::Refused, why));
         }
         let place = if namespace == self.namespace { "this namespace".to_owned() } else { format!("the namespace {namespace:?}") };
-        let missing = || unusable("auth-secret", Reason::MissingReference, &format!("there is no Secret {name:?} in {place}; create it"));
+        let missing = || unusable("auth-secret", Reason::MissingReference, format!("there is no Secret {name:?} in {place}; create it"));
         let stored = self.input.objects.secrets.get(&ObjectKey::new(namespace, name)).ok_or_else(missing)?;
         let (users, faults) = match self.value("auth-secret-type") {
             None | Some("" | "auth-file") => read_file(name, &stored.object)?,
             Some("auth-map") => read_map(&stored.object),
             Some(other) => {
-                return Err(unusable("auth-secret-type", Reason::InvalidAnnotation, &format!("{other:?} is neither auth-file nor auth-map")));
+                return Err(unusable("auth-secret-type", Reason::InvalidAnnotation, format!("{other:?} is neither auth-file nor auth-map")));
             }
         };
         for fault in faults {
@@ -88,15 +79,11 @@ impl Reader<'_, '_> {
             return Err(unusable(
                 "auth-secret",
                 Reason::InvalidSecret,
-                &format!("the Secret {name:?} holds no usable password; make one with htpasswd -B"),
+                format!("the Secret {name:?} holds no usable password; make one with htpasswd -B"),
             ));
         }
         Ok(users)
     }
-}
-
-fn unusable(field: &'static str, reason: Reason, message: &str) -> Unusable {
-    Unusable { field, reason, message: message.to_owned() }
 }
 
 type Users = (BTreeMap<String, PasswordHash>, Vec<String>);
@@ -104,7 +91,7 @@ type Users = (BTreeMap<String, PasswordHash>, Vec<String>);
 fn read_file(name: &str, secret: &Secret) -> Result<Users, Unusable> {
     let content = secret_value(secret, "auth").map(String::from_utf8_lossy);
     let missing =
-        || unusable("auth-secret", Reason::InvalidSecret, &format!("the Secret {name:?} has no key \"auth\"; put the htpasswd file under it"));
+        || unusable("auth-secret", Reason::InvalidSecret, format!("the Secret {name:?} has no key \"auth\"; put the htpasswd file under it"));
     let content = content.ok_or_else(missing)?;
     let lines =
         content.lines().enumerate().map(|(index, line)| (index + 1, line.trim())).filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));

@@ -2,6 +2,7 @@
 //! weaken protection, a refusal of the whole Ingress. Pure.
 
 mod basic_auth;
+mod external_auth;
 pub(crate) mod others;
 mod table;
 pub(crate) mod values;
@@ -103,6 +104,17 @@ pub(crate) struct Options {
     pub(crate) canary: bool,
 }
 
+/// Why an annotation that protects cannot be used.
+struct Unusable {
+    field: &'static str,
+    reason: Reason,
+    message: String,
+}
+
+fn unusable(field: &'static str, reason: Reason, message: impl Into<String>) -> Unusable {
+    Unusable { field, reason, message: message.into() }
+}
+
 /// Reads the annotations of one object while collecting findings.
 struct Reader<'a, 'f> {
     input: Input<'a>,
@@ -200,6 +212,13 @@ impl<'a> Reader<'a, '_> {
         self.refusal.get_or_insert_with(|| format!("annotation {name} {why}"));
     }
 
+    /// Tells why, and closes the routes.
+    fn close(&mut self, unusable: &Unusable) {
+        let message = format!("{}; the routes answer 503 until then", unusable.message);
+        self.findings.error(self.subject, annotation(&format!("{PREFIX}{}", unusable.field)), unusable.reason, message);
+        self.refuse(unusable.field, "cannot be used");
+    }
+
     fn invalid(&mut self, name: &str, message: String) {
         self.findings.warning(self.subject, annotation(&format!("{PREFIX}{name}")), Reason::InvalidAnnotation, message);
     }
@@ -227,6 +246,8 @@ impl<'a> Reader<'a, '_> {
             body_limit: self.body_limit(default.body_limit),
             allowed_sources: self.allowed_sources(),
             basic_auth: self.basic_auth().map(Arc::new),
+            external_auth: self.external_auth().map(Arc::new),
+            satisfy_any: self.satisfy_any(),
             connect_timeout: self.seconds("proxy-connect-timeout", default.connect_timeout),
             read_timeout: self.seconds("proxy-read-timeout", default.read_timeout),
             send_timeout: self.seconds("proxy-send-timeout", default.send_timeout),
@@ -305,6 +326,27 @@ impl Key {
     }
 }
 
+/// What does not fit into the table.
+const EXTERNAL_AUTH: &str = "
+## Authentication by subrequest: `auth-url`
+
+- **Variables** of auth-url, auth-signin and auth-request-redirect: `$args`, `$best_http_host`, `$escaped_request_uri`, `$host`, `$http_host`,
+  `$pass_access_scheme`, `$query_string`, `$remote_addr`, `$request_method`, `$request_uri`, `$scheme`. In the host of auth-url only those that name the host,
+  so that no client chooses the server. Another variable is an error and answers 503.
+- **What is sent**: the client's headers without those of its connection, its body and its conditions (`If-None-Match`, `Range`), and `X-Original-URL`,
+  `X-Original-Method`, `X-Auth-Request-Redirect`, `X-Sent-From`, `X-Real-IP`, `X-Forwarded-For`, `X-Request-ID`; with auth-method also `X-Original-URI` and
+  `X-Scheme`. `Host` is the host of the URL. What the client says under these names is never sent.
+- **Where the server is**: a URL with the request's own host, or with a host of an Ingress of the same namespace, is served by the rule for its path within
+  the gateway: no DNS, no certificate, no way around. That rule must not ask for authentication itself, and its allow list counts for the client. Every
+  other host is resolved as the system does, and connected to from the gateway; over HTTPS the certificate is not verified, as in ingress-nginx. Loopback,
+  link-local, unspecified and multicast addresses are refused, as behind a Service of type ExternalName. On a route for many hosts (a wildcard, or no host)
+  a URL with the request's host never leads out of the gateway: the client would choose the server.
+- **Limits**: proxy-connect-timeout, proxy-send-timeout and proxy-read-timeout of the rule that serves the server, else of the protected one; 32 KiB of headers
+  that are handed on. Timeouts, failed connections, loops and answers other than 2xx, 401 and 403 answer 500.
+- With auth-type and allow lists every one has to let a request pass, in the order list, password, server; with `satisfy: any` one is enough. A 401 of any of
+  them is sent to auth-signin where that is set; a 403 never is.
+";
+
 /// The table as a page of the documentation (Markdown).
 #[must_use]
 pub fn documentation() -> String {
@@ -334,6 +376,7 @@ pub fn documentation() -> String {
         let scope = if key.scope == Scope::Host { "host" } else { "Ingress" };
         let _ = writeln!(page, "| `{}` | {value} | {} | {scope} | {verdict} | {} |", key.name, key.default, key.doc);
     }
+    page.push_str(EXTERNAL_AUTH);
     page
 }
 

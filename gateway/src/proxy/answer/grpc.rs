@@ -21,7 +21,8 @@ pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
 const fn code(status: StatusCode) -> &'static str {
     match status.as_u16() {
         400 | 414 | 431 => "3",
-        401 => "16",
+        // A call cannot be sent to a page where users sign in.
+        302 | 401 => "16",
         403 => "7",
         404 => "12",
         413 => "8",
@@ -76,6 +77,7 @@ mod tests {
         for (status, expected) in [
             (StatusCode::BAD_REQUEST, "3"),
             (StatusCode::UNAUTHORIZED, "16"),
+            (StatusCode::FOUND, "16"),
             (StatusCode::FORBIDDEN, "7"),
             (StatusCode::NOT_FOUND, "12"),
             (StatusCode::PAYLOAD_TOO_LARGE, "8"),

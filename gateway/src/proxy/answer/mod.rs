@@ -16,6 +16,12 @@ pub(super) enum Reason {
     BadRequest,
     /// 401, with the realm that the user is shown.
     Unauthorized(HeaderValue),
+    /// 302 to where users sign in.
+    SignIn(Box<SignIn>),
+    /// 401 or 403: what the authentication server said.
+    Denied(Box<Denied>),
+    /// 500: the authentication server said neither yes nor no.
+    NoVerdict,
     /// 403: the client's address may not ask.
     Forbidden,
     /// 404: no rule for this host and path.
@@ -38,6 +44,26 @@ pub(super) enum Reason {
     Refused(StatusCode),
 }
 
+/// Where users sign in, and the cookies that they take there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SignIn {
+    /// The page.
+    pub(super) location: HeaderValue,
+    /// `Set-Cookie`.
+    pub(super) cookies: Vec<HeaderValue>,
+}
+
+/// The no of an authentication server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Denied {
+    /// 401 or 403.
+    pub(super) status: StatusCode,
+    /// `WWW-Authenticate`.
+    pub(super) challenges: Vec<HeaderValue>,
+    /// `Set-Cookie`.
+    pub(super) cookies: Vec<HeaderValue>,
+}
+
 /// A whole answer, without what the connection adds to it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Answer {
@@ -58,6 +84,9 @@ impl Reason {
             Self::Redirect(_) => StatusCode::PERMANENT_REDIRECT,
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::SignIn(_) => StatusCode::FOUND,
+            Self::Denied(denied) => denied.status,
+            Self::NoVerdict => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -77,6 +106,9 @@ impl Reason {
             Self::Redirect(_) => "This address is served over HTTPS.",
             Self::BadRequest => "The request is malformed or ambiguous.",
             Self::Unauthorized(_) => "A user name and password are needed here.",
+            Self::SignIn(_) => "You have to sign in first.",
+            Self::Denied(_) => "This site's login service does not let you in.",
+            Self::NoVerdict => "This site's login service does not answer. Try again in a moment.",
             Self::Forbidden => "Your network address may not use this site.",
             Self::NotFound => "Nothing is published under this address.",
             Self::BodyTooLarge => "What was sent is larger than this site accepts.",
@@ -90,11 +122,14 @@ impl Reason {
         }
     }
 
-    fn own_header(&self) -> Option<(HeaderName, HeaderValue)> {
+    fn own_headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        let all = |name: HeaderName, values: &[HeaderValue]| values.iter().map(|value| (name.clone(), value.clone())).collect::<Vec<_>>();
         match self {
-            Self::Redirect(location) => Some((header::LOCATION, location.clone())),
-            Self::Unauthorized(challenge) => Some((header::WWW_AUTHENTICATE, challenge.clone())),
-            _ => None,
+            Self::Redirect(location) => vec![(header::LOCATION, location.clone())],
+            Self::Unauthorized(challenge) => vec![(header::WWW_AUTHENTICATE, challenge.clone())],
+            Self::SignIn(page) => [vec![(header::LOCATION, page.location.clone())], all(header::SET_COOKIE, &page.cookies)].concat(),
+            Self::Denied(denied) => [all(header::WWW_AUTHENTICATE, &denied.challenges), all(header::SET_COOKIE, &denied.cookies)].concat(),
+            _ => Vec::new(),
         }
     }
 }
@@ -122,7 +157,7 @@ pub(super) fn answer(reason: &Reason, is_head: bool, headers: &HeaderMap, reques
     let body = page::render(format, reason.status(), reason.detail(), id);
     let mut answer = whole(reason.status(), format.content_type(), body, is_head);
     answer.headers.push((super::forwarded::X_REQUEST_ID, request_id.clone()));
-    answer.headers.extend(reason.own_header());
+    answer.headers.extend(reason.own_headers());
     answer
 }
 

@@ -7,6 +7,7 @@ mod upstream;
 mod whole;
 
 mod balancing;
+mod external_auth;
 mod http2;
 mod local;
 mod observed;

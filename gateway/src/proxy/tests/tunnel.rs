@@ -8,11 +8,11 @@ use super::streaming::read_head;
 use super::upstream::{Upstream, route};
 use crate::table::{Policy, Protocol};
 
-const UPGRADE: &str =
+pub(super) const UPGRADE: &str =
     "GET /ws HTTP/1.1\r\nHost: a.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
 /// Switches protocols, says hello at once, and echoes.
-async fn echo() -> Upstream {
+pub(super) async fn echo() -> Upstream {
     Upstream::raw(|mut tcp| async move {
         let (head, _) = read_head(&mut tcp).await.unwrap();
         assert!(head.contains("upgrade: websocket") && head.contains("connection: upgrade") && head.contains("sec-websocket-key: x"), "{head}");

@@ -48,6 +48,28 @@ impl Upstream {
         Self { address, connections, accepting }
     }
 
+    /// Answers each request without a body, as `answer` says: a status and header fields.
+    pub(super) async fn answering<Answer>(answer: Answer) -> Self
+    where
+        Answer: Fn(&http::request::Parts) -> (u16, Vec<(&'static str, String)>) + Send + Sync + 'static,
+    {
+        let answer = Arc::new(answer);
+        Self::raw(move |tcp| {
+            let answer = Arc::clone(&answer);
+            async move {
+                let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| {
+                    let (head, _) = request.into_parts();
+                    let (status, fields) = answer(&head);
+                    let response =
+                        fields.into_iter().fold(hyper::Response::builder().status(status), |response, (name, value)| response.header(name, value));
+                    async move { Ok::<_, hyper::Error>(response.body(Full::new(Bytes::new())).unwrap()) }
+                });
+                let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(tcp), service).await;
+            }
+        })
+        .await
+    }
+
     /// Answers each request with what it was: method, target and header lines in order of their names, an empty line, the body.
     pub(super) async fn echo() -> Self {
         Self::raw(|tcp| async move {

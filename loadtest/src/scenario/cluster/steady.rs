@@ -1,0 +1,172 @@
+//! Thousands of Ingresses and Services under steady change: how soon each change is served, what it asks of the API server, and what an idle replica costs.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use e2e::Client;
+use e2e::lab::install::{Replica, ZONE};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde_json::{Value, json};
+use tokio::time::{interval, sleep};
+
+use super::{Cluster, PATIENCE, milliseconds, process};
+use crate::process::{cpu_of, resident};
+use crate::table::Table;
+
+const NAMESPACES: u32 = 200;
+/// Ingresses, and as many Services.
+const SIZE: u32 = 5_000;
+/// Objects that are created at the same time.
+const AT_ONCE: usize = 16;
+/// Changes a second.
+const RATE: u32 = 50;
+/// Changes in all.
+const CHANGES: u32 = 1_000;
+/// Between two questions whether a change is served.
+const ASK_EVERY: Duration = Duration::from_millis(5);
+/// How long an idle cluster is watched.
+const IDLE: Duration = Duration::from_secs(20);
+
+pub(super) async fn run(cluster: &Cluster<'_>) -> Result<Table> {
+    populate(cluster).await?;
+    let replicas = cluster.replicas().await?;
+    everywhere(&replicas, &host(SIZE - 1)).await?;
+    let idle = idle(&replicas).await?;
+    let asked = requests(cluster)?;
+    let latencies = change(cluster, &replicas).await?;
+    let asked = requests(cluster)? - asked;
+    let note = format!(
+        "{SIZE} Ingresses and {SIZE} Services in {NAMESPACES} namespaces, three replicas. {RATE} Ingresses a second get another host; a change is served when a \
+         replica, another one each time, knows the host, asked every {} ms. The two cores also run the API server, etcd and the client.",
+        ASK_EVERY.as_millis()
+    );
+    let mut table = Table::new(&format!("In Kubernetes: {SIZE} Ingresses and Services"), &note, &["what", "value"]);
+    for (what, share) in [("p50", 0.5), ("p99", 0.99), ("longest", 1.0)] {
+        table.row([format!("API request to served, {what} of {CHANGES}"), milliseconds(&latencies, share)]);
+    }
+    table.row(["requests of all replicas to the API server for each change".to_owned(), format!("{:.2}", f64::from(asked) / f64::from(CHANGES))]);
+    table.row(["memory of a replica (resident), largest".to_owned(), format!("{} MiB", memory(&replicas)?)]);
+    table.row([format!("CPU of an idle replica, largest, over {} s", IDLE.as_secs()), format!("{:.2} % of a core", idle * 100.0)]);
+    Ok(table)
+}
+
+async fn populate(cluster: &Cluster<'_>) -> Result<()> {
+    let create = async |(path, object): (String, Value)| cluster.api.create(&path, &object).await;
+    let namespaces = (0..NAMESPACES).map(|n| {
+        let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": format!("load-{n}")}});
+        ("/api/v1/namespaces".to_owned(), object)
+    });
+    stream::iter(namespaces).map(create).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+    let objects = (0..SIZE).flat_map(|n| [(format!("/api/v1/namespaces/{}/services", namespace(n)), service(n)), (ingresses(n), ingress(n))]);
+    stream::iter(objects).map(create).buffer_unordered(AT_ONCE).try_collect().await
+}
+
+fn namespace(n: u32) -> String {
+    format!("load-{}", n % NAMESPACES)
+}
+
+fn ingresses(n: u32) -> String {
+    format!("/apis/networking.k8s.io/v1/namespaces/{}/ingresses", namespace(n))
+}
+
+fn host(n: u32) -> String {
+    format!("load-{n}.{ZONE}")
+}
+
+fn service(n: u32) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": format!("app-{n}")},
+        "spec": {"selector": {"app": format!("app-{n}")}, "ports": [{"port": 80, "targetPort": 8080}]},
+    })
+}
+
+fn ingress(n: u32) -> Value {
+    json!({
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": format!("app-{n}"), "annotations": {"kubernetes.io/ingress.class": "nginx"}},
+        "spec": {"rules": [rule(n, &host(n))]},
+    })
+}
+
+fn rule(n: u32, host: &str) -> Value {
+    let backend = json!({"service": {"name": format!("app-{n}"), "port": {"number": 80}}});
+    json!({"host": host, "http": {"paths": [{"pathType": "ImplementationSpecific", "backend": backend}]}})
+}
+
+/// Milliseconds of each change, begun at the given rate whether the ones before are served or not.
+async fn change(cluster: &Cluster<'_>, replicas: &[Replica]) -> Result<Vec<f64>> {
+    let ticks = interval(Duration::from_secs(1) / RATE);
+    let begin = stream::unfold((ticks, 0..CHANGES), |(mut ticks, mut numbers)| async {
+        let n = numbers.next()?;
+        ticks.tick().await;
+        Some((n, (ticks, numbers)))
+    });
+    let one = async |n: u32| -> Result<f64> {
+        let host = format!("changed-{n}.{ZONE}");
+        let change = json!({"spec": {"rules": [rule(n, &host)]}});
+        let asked = cluster.api.patch(&format!("{}/app-{n}", ingresses(n)), &change).await?;
+        let replica = &replicas[n as usize % replicas.len()];
+        Ok((known(replica, &host).await? - asked).as_secs_f64() * 1e3)
+    };
+    // Enough for all changes of ten seconds: the rate is kept also where changes are slow.
+    begin.map(one).buffer_unordered(RATE as usize * 10).try_collect().await
+}
+
+/// When a replica knows a host: it then has no endpoints, or is to be asked over HTTPS.
+async fn known(replica: &Replica, host: &str) -> Result<Instant> {
+    let client = Client::plain(SocketAddr::new(replica.address, 80));
+    let begun = Instant::now();
+    while client.get(host, "/").await?.status == 404 {
+        if begun.elapsed() > PATIENCE {
+            bail!("{} does not know {host} within {} s", replica.name, PATIENCE.as_secs());
+        }
+        sleep(ASK_EVERY).await;
+    }
+    Ok(Instant::now())
+}
+
+async fn everywhere(replicas: &[Replica], host: &str) -> Result<()> {
+    for replica in replicas {
+        known(replica, host).await?;
+    }
+    Ok(())
+}
+
+/// What the ServiceAccount of the program has asked of the API server so far.
+fn requests(cluster: &Cluster<'_>) -> Result<u32> {
+    let audit = cluster.lab.audit()?;
+    Ok(u32::try_from(audit.lines().filter(|line| line.contains("system:serviceaccount:vrata-system:vrata")).count())?)
+}
+
+/// Share of a core that the busiest replica uses while nothing changes. It has to come to rest after what was before.
+async fn idle(replicas: &[Replica]) -> Result<f64> {
+    let begun = Instant::now();
+    loop {
+        let used = used(replicas, IDLE).await?;
+        let largest = used.into_iter().fold(0.0, f64::max);
+        if largest < 0.05 || begun.elapsed() > PATIENCE {
+            return Ok(largest);
+        }
+    }
+}
+
+async fn used(replicas: &[Replica], time: Duration) -> Result<Vec<f64>> {
+    let now = || -> Result<Vec<f64>> { replicas.iter().map(|replica| Ok(cpu_of(process(replica)?)?.total())).collect() };
+    let before = now()?;
+    sleep(time).await;
+    Ok(now()?.iter().zip(before).map(|(after, before)| (after - before) / 1e6 / time.as_secs_f64()).collect())
+}
+
+/// Of the largest replica, in MiB.
+fn memory(replicas: &[Replica]) -> Result<u64> {
+    let sizes = replicas.iter().map(|replica| -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", process(replica)?))?;
+        Ok(resident(&status).context("no VmRSS in /proc/PID/status")? >> 10)
+    });
+    sizes.collect::<Result<Vec<u64>>>()?.into_iter().max().context("no replica")
+}
