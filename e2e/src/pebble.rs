@@ -13,7 +13,6 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::process::Process;
@@ -56,7 +55,6 @@ pub struct Pebble {
     ca_pem: String,
     resolver: JoinHandle<()>,
     dns: SocketAddr,
-    held: watch::Sender<bool>,
     process: Option<Process>,
     directory: TempDir,
 }
@@ -117,9 +115,8 @@ impl Pebble {
         let at = |port: SocketAddr| SocketAddr::from((place.listen, port.port()));
         let (address, management) = (at(own.http), at(own.https));
         let ca_pem = write_files(&directory, (address, management), place, validity)?;
-        let held = watch::Sender::new(false);
-        let (resolver, dns) = resolve(place, held.subscribe()).await?;
-        Ok(Self { address, management, ca_pem, resolver, dns, held, process: None, directory })
+        let (resolver, dns) = resolve(place).await?;
+        Ok(Self { address, management, ca_pem, resolver, dns, process: None, directory })
     }
 
     /// Runs it.
@@ -133,11 +130,6 @@ impl Pebble {
         self.process = Some(Process::start(&binary()?, args, &environment, self.directory.path().join("pebble.log"))?);
         eventually("Pebble answers", async || self.client(self.address)?.get("localhost", "/dir").await, |answer| answer.status == 200).await?;
         Ok(())
-    }
-
-    /// Whether it has to wait for the names that it asks for, so that its validations do not come to an end.
-    pub fn hold(&self, held: bool) {
-        self.held.send_replace(held);
     }
 
     /// What it has made so far.
@@ -222,11 +214,11 @@ fn binary() -> Result<PathBuf> {
 }
 
 /// Starts the resolver; gives its address too.
-async fn resolve(place: Place, held: watch::Receiver<bool>) -> Result<(JoinHandle<()>, SocketAddr)> {
+async fn resolve(place: Place) -> Result<(JoinHandle<()>, SocketAddr)> {
     let (udp, tcp) = both().await?;
     let address = udp.local_addr()?;
     let task = tokio::spawn(async move {
-        tokio::join!(serve_udp(udp, place, held.clone()), serve_tcp(tcp, place, held.clone()));
+        tokio::join!(serve_udp(udp, place), serve_tcp(tcp, place));
     });
     Ok((task, address))
 }
@@ -242,24 +234,21 @@ async fn both() -> Result<(UdpSocket, TcpListener)> {
     bail!("no port is free for TCP and UDP alike")
 }
 
-async fn serve_udp(socket: UdpSocket, place: Place, mut held: watch::Receiver<bool>) {
+async fn serve_udp(socket: UdpSocket, place: Place) {
     let mut buffer = vec![0; 4096];
     while let Ok((length, client)) = socket.recv_from(&mut buffer).await {
-        let _ = held.wait_for(|held| !held).await;
         if let Ok(reply) = reply(&buffer[..length], place).await {
             let _ = socket.send_to(&reply, client).await;
         }
     }
 }
 
-async fn serve_tcp(listener: TcpListener, place: Place, held: watch::Receiver<bool>) {
+async fn serve_tcp(listener: TcpListener, place: Place) {
     while let Ok((mut stream, _)) = listener.accept().await {
-        let mut held = held.clone();
         tokio::spawn(async move {
             while let Ok(length) = stream.read_u16().await {
                 let mut query = vec![0; length.into()];
                 stream.read_exact(&mut query).await?;
-                held.wait_for(|held| !held).await?;
                 let reply = reply(&query, place).await?;
                 stream.write_u16(reply.len().try_into()?).await?;
                 stream.write_all(&reply).await?;

@@ -141,13 +141,25 @@ impl Drop for Kubelab {
     fn drop(&mut self) {
         drop(self.input.take());
         let deadline = Instant::now() + Duration::from_secs(20);
-        while Instant::now() < deadline {
-            if matches!(self.child.try_wait(), Ok(Some(_))) {
-                return;
-            }
+        while Instant::now() < deadline && !matches!(self.child.try_wait(), Ok(Some(_))) {
             std::thread::sleep(POLL);
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
+        self.end_orphans();
+    }
+}
+
+impl Kubelab {
+    /// Ends programs of pods that were started again at the very moment of the end: as another user they do not hear of their parent's death.
+    fn end_orphans(&self) {
+        let images = self.directory.path().join("images");
+        for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let Some(number) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            if std::fs::read_link(process.path().join("exe")).is_ok_and(|program| program.starts_with(&images)) {
+                // It may have ended meanwhile.
+                let _ = send(number, Signal::SIGKILL);
+            }
+        }
     }
 }

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
@@ -14,7 +13,9 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -36,13 +37,13 @@ pub enum Stage {
     After,
 }
 
-/// Which requests are stopped.
+/// Which writes are stopped.
 #[derive(Debug, Clone)]
 pub struct Trap {
     /// Whose.
     pub from: IpAddr,
-    /// The kind whose statuses they write, as it stands in paths: `services`.
-    pub kind: &'static str,
+    /// What their path has in it: `/services/`.
+    pub path: &'static str,
     /// Where.
     pub stage: Stage,
     /// How many go through first.
@@ -60,18 +61,9 @@ pub struct Relay {
 #[derive(Debug)]
 struct Shared {
     api_server: SocketAddr,
-    connector: TlsConnectorOf,
+    tls: Arc<ClientConfig>,
     state: Mutex<State>,
     gone_on: watch::Sender<bool>,
-}
-
-/// A connector that can be shown.
-struct TlsConnectorOf(TlsConnector);
-
-impl std::fmt::Debug for TlsConnectorOf {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("TlsConnector")
-    }
 }
 
 #[derive(Debug, Default)]
@@ -81,8 +73,19 @@ struct State {
     stopped: usize,
     /// What the API server answered to those that went on.
     answers: Vec<u16>,
-    /// Paths of the statuses that were to be written, by everybody.
-    statuses: Vec<String>,
+    /// What was to be written, by everybody.
+    writes: Vec<Write>,
+}
+
+/// A request that changes something.
+#[derive(Debug, Clone)]
+pub struct Write {
+    /// Whose.
+    pub from: IpAddr,
+    /// Its path.
+    pub path: String,
+    /// Its body, as far as that is JSON.
+    pub body: Value,
 }
 
 impl Relay {
@@ -94,8 +97,8 @@ impl Relay {
         let (api_server, certificate) = lab.api_server()?;
         let listener = TcpListener::bind((HERE, 0)).await?;
         let address = listener.local_addr()?;
-        let connector = TlsConnectorOf(TlsConnector::from(Arc::new(tls(&certificate, false)?)));
-        let shared = Arc::new(Shared { api_server, connector, state: Mutex::default(), gone_on: watch::Sender::new(false) });
+        let tls = Arc::new(tls(&certificate, false)?);
+        let shared = Arc::new(Shared { api_server, tls, state: Mutex::default(), gone_on: watch::Sender::new(false) });
         let accepting = shared.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, from)) = listener.accept().await {
@@ -144,9 +147,9 @@ impl Relay {
         Ok(eventually("what was stopped is answered", look, |(stopped, answers)| *stopped == answers.len()).await?.1)
     }
 
-    /// Paths of the statuses that anybody has asked to write since the last trap was set.
-    pub fn statuses(&self) -> Vec<String> {
-        self.shared.state().statuses.clone()
+    /// What anybody has asked to write since the last trap was set.
+    pub fn writes(&self) -> Vec<Write> {
+        self.shared.state().writes.clone()
     }
 }
 
@@ -161,20 +164,17 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a request, and where it is to be stopped.
-    fn meet(&self, from: IpAddr, request: &Parts) -> Option<Stage> {
-        let path = request.uri.path();
-        if request.method != Method::PATCH || !path.ends_with("/status") {
-            return None;
-        }
+    /// Notes a write, and where it is to be stopped.
+    fn meet(&self, write: Write) -> Option<Stage> {
         let mut state = self.state();
-        state.statuses.push(path.to_owned());
-        let trap = state.trap.as_mut().filter(|trap| trap.from == from && path.contains(&format!("/{}/", trap.kind)))?;
-        if trap.spared > 0 {
-            trap.spared -= 1;
-            return None;
-        }
-        Some(trap.stage)
+        let trap = state.trap.as_mut().filter(|trap| trap.from == write.from && write.path.contains(trap.path));
+        let stage = trap.and_then(|trap| {
+            let is_spared = trap.spared > 0;
+            trap.spared -= usize::from(is_spared);
+            (!is_spared).then_some(trap.stage)
+        });
+        state.writes.push(write);
+        stage
     }
 
     /// Stands still until all go on.
@@ -200,7 +200,7 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream, from: IpAddr) -> Res
 async fn connect(shared: &Shared) -> Result<SendRequest<Body>> {
     let stream = TcpStream::connect(shared.api_server).await?;
     let name = ServerName::from(shared.api_server.ip());
-    let stream = shared.connector.0.connect(name, stream).await.context("TLS with the API server")?;
+    let stream = TlsConnector::from(shared.tls.clone()).connect(name, stream).await.context("TLS with the API server")?;
     let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     Ok(sender)
@@ -210,21 +210,24 @@ type Upstream = Arc<tokio::sync::Mutex<SendRequest<Body>>>;
 
 async fn carry(shared: Arc<Shared>, upstream: Upstream, from: IpAddr, request: Request<Incoming>) -> Result<Response<Body>> {
     let (head, body) = request.into_parts();
-    let Some(stage) = shared.meet(from, &head) else {
+    if head.method == Method::GET {
         return Ok(upstream.lock().await.send_request(Request::from_parts(head, body.boxed())).await?.map(BodyExt::boxed));
-    };
+    }
     // Whole, since its sender may be dead when it goes on.
     let body = body.collect().await?.to_bytes();
+    let stage = shared.meet(Write { from, path: head.uri.path().to_owned(), body: serde_json::from_slice(&body).unwrap_or_default() });
     let request = Request::from_parts(head, whole(body));
-    if stage == Stage::Before {
+    if stage == Some(Stage::Before) {
         shared.stand_still().await?;
     }
     let (head, body) = upstream.lock().await.send_request(request).await?.into_parts();
     let answer = Response::from_parts(head, whole(body.collect().await?.to_bytes()));
-    if stage == Stage::After {
+    if stage == Some(Stage::After) {
         shared.stand_still().await?;
     }
-    shared.state().answers.push(answer.status().as_u16());
+    if stage.is_some() {
+        shared.state().answers.push(answer.status().as_u16());
+    }
     Ok(answer)
 }
 
