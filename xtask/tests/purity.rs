@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 const PURE: &[&str] = &[
     "acme/src/held.rs",
     "acme/src/wanted.rs",
+    "controller/src/address_condition.rs",
     "controller/src/addresses",
     "controller/src/admission/review.rs",
     "controller/src/cluster/certificates.rs",
