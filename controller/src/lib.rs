@@ -22,6 +22,7 @@ pub mod explain;
 mod field;
 pub mod lease;
 pub mod metrics;
+pub mod migration;
 pub mod object_status;
 pub mod objects;
 pub mod ownership;

@@ -29,6 +29,8 @@ const PURE: &[&str] = &[
     "controller/src/cluster_store/place.rs",
     "controller/src/compile",
     "controller/src/lease/machine.rs",
+    "controller/src/migration",
+    "controller/src/migration.rs",
     "controller/src/objects",
     "controller/src/objects.rs",
     "controller/src/ownership",

@@ -36,14 +36,18 @@ use std::time::SystemTime;
 
 pub(crate) use alone::Pass;
 pub use annotations::documentation as annotations_page;
+pub(crate) use annotations::others::{OLD_PREFIX as OLD_DNS_PREFIX, PREFIX as DNS_PREFIX};
 pub use certificates::platform_secrets;
+pub(crate) use ingresses::is_ours;
 pub use named::named_secrets;
+pub(crate) use names::host_name;
 pub use parsed::ParsedCertificates;
 pub use public::PublicAddresses;
 pub use report::{
     CertificateReport, CertificateStatus, DnsReport, HostReport, RefusedAddress, RefusedClaim, Report, RouteReport, ServicePortReport, ServiceReport,
     TlsReport, TlsStatus,
 };
+pub(crate) use services::is_in_zones;
 pub use settings::{ClassRules, Settings, SettingsError, ZoneSettings};
 
 use gateway::certificates::ParsedCertificate;

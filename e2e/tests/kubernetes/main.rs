@@ -4,6 +4,7 @@
 
 mod api_server;
 mod chart;
+mod check;
 mod ingress;
 mod kinds;
 mod lab;
