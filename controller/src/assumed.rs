@@ -1,4 +1,5 @@
-//! What a check without the platform's configuration assumes: the ClusterIssuers that manifests name exist, for they are the operator's to make. Pure.
+//! What a check assumes that does not see everything: the ClusterIssuers that manifests name exist, for they are the operator's to make, and so do the key
+//! pairs of CAs whose Secrets may not be read. Pure.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,6 +19,16 @@ pub fn issuers(objects: &mut Objects, settings: &Settings) {
     names.extend(references.filter(|issuer| issuer.kind.as_deref() == Some("ClusterIssuer")).map(|issuer| issuer.name.clone()));
     for name in names {
         objects.cluster_issuers.entry(ObjectKey::new("", name.clone())).or_insert_with(|| Arc::new(issuer(name)));
+    }
+}
+
+/// Lets issuers whose CA is in a Secret of these namespaces sign without it.
+pub fn authorities(objects: &mut Objects, settings: &Settings, hidden: &BTreeSet<String>) {
+    let cluster = hidden.contains(&settings.cluster_resource_namespace);
+    let cluster_issuers = objects.cluster_issuers.values_mut().filter(|_| cluster);
+    let issuers = objects.issuers.iter_mut().filter(|(key, _)| hidden.contains(&key.namespace)).map(|(_, stored)| stored);
+    for stored in cluster_issuers.chain(issuers).filter(|stored| stored.object.ca.is_some()) {
+        Arc::make_mut(stored).object = IssuerSpec { self_signed: Some(SelfSignedSpec::default()), ..IssuerSpec::default() };
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::migration::{self, Migration};
 use crate::problem::{Problem, Severity};
 use crate::source;
 
@@ -18,7 +19,7 @@ pub enum Style {
         /// Whether ANSI colours are used.
         colour: bool,
     },
-    /// One JSON object: `{"problems": […], "errors": n, "warnings": n, "hints": n}`.
+    /// One JSON object: `{"problems": […], "errors": n, "warnings": n, "hints": n}`, and `"migration": {…}` for a cluster.
     Json,
 }
 
@@ -31,15 +32,21 @@ impl Style {
 
 /// Renders findings, sorted by file, document and line; those without a file come last. Text ends with a summary line.
 pub fn render(problems: &[Problem], style: Style) -> String {
+    render_with(problems, None, style)
+}
+
+/// The same with what would change for a cluster, which text has after the findings.
+pub fn render_with(problems: &[Problem], migration: Option<&Migration>, style: Style) -> String {
     let mut sorted: Vec<_> = problems.iter().collect();
     sorted.sort_by(|a, b| (a.origin.is_none(), &a.origin, a).cmp(&(b.origin.is_none(), &b.origin, b)));
     let counts = Counts::of(problems);
     match style {
-        Style::Json => json(&sorted, counts),
+        Style::Json => json(&sorted, migration, counts),
         Style::Text { colour } => {
             let paint = Paint { colour };
             let mut text = String::new();
             sorted.iter().for_each(|problem| write_problem(&mut text, problem, paint));
+            text += &migration.map(|migration| migration::text(migration, |heading| paint.bold(heading))).unwrap_or_default();
             text + &counts.summary(paint)
         }
     }
@@ -90,14 +97,16 @@ impl Counts {
     }
 }
 
-fn json(problems: &[&Problem], counts: Counts) -> String {
+fn json(problems: &[&Problem], migration: Option<&Migration>, counts: Counts) -> String {
     #[derive(Serialize)]
     struct Document<'a> {
         problems: &'a [&'a Problem],
         #[serde(flatten)]
         counts: Counts,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        migration: Option<&'a Migration>,
     }
-    let document = Document { problems, counts };
+    let document = Document { problems, counts, migration };
     serde_json::to_string_pretty(&document).unwrap_or_else(|error| serde_json::json!({ "error": error.to_string() }).to_string()) + "\n"
 }
 

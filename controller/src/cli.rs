@@ -31,7 +31,7 @@ pub enum Command {
     Demo(Demo),
     /// Serve a Kubernetes cluster, or a directory of manifests
     Run(Run),
-    /// Compile manifests and print what is wrong with them; exit 1 on errors
+    /// Compile manifests or a cluster and print what is wrong and what would change; exit 1 on errors
     Check(Check),
     /// Tell which object decides about a URL, a DNS name or an address, and why
     Explain(Explain),
@@ -115,8 +115,15 @@ pub struct Listeners {
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Check {
     /// Manifests: directories or files
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required_unless_present = "kubeconfig", value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    /// Read a cluster instead, write nothing, and tell what would change against ingress-nginx, cert-manager, external-dns and MetalLB. Without a file: what
+    /// kubectl would use
+    #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with = "paths")]
+    pub kubeconfig: Option<Option<PathBuf>>,
+    /// Zone that would be served; may be repeated
+    #[arg(long = "zone", value_name = "NAME", requires = "kubeconfig")]
+    pub zones: Vec<String>,
     /// Configuration file whose zones, pools and classes apply
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

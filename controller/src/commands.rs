@@ -14,11 +14,14 @@ use crate::cli::{Check, Cli, Command, Demo, Explain, Output, Run, Status};
 use crate::compile::{Compiled, Facts, compile};
 use crate::config::{self, Config, Overrides};
 use crate::demo::{self, Authority};
+use crate::migration::Migration;
 use crate::problem::{Problem, Reason};
 use crate::run::{Addresses, Started, settings};
 use crate::state::StateDir;
 use crate::status::View;
 use crate::{assumed, explain, source};
+
+mod cluster;
 
 /// Runs a command; what went wrong is printed to standard error.
 #[must_use]
@@ -100,19 +103,32 @@ const OF_THE_PLATFORM: [Reason; 3] = [Reason::PoolExhausted, Reason::AddressNotA
 
 fn run_check(check: &Check) -> anyhow::Result<ExitCode> {
     install_tls_provider()?;
+    if let Some(kubeconfig) = &check.kubeconfig {
+        let found = cluster::look(kubeconfig.as_ref(), check.config.as_ref(), &check.zones)?;
+        let code = print_findings(&found.problems, Some(&found.migration), check.output)?;
+        if check.output == Output::Text {
+            found.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        }
+        return Ok(code);
+    }
     let (_, mut problems) = offline(&check.paths, check.config.as_ref())?;
     if check.config.is_none() {
         problems.retain(|problem| !OF_THE_PLATFORM.contains(&problem.reason));
     }
-    let style = match check.output {
-        Output::Text => Style::text(std::io::stdout().is_terminal(), std::env::var_os("NO_COLOR").as_deref()),
-        Output::Json => Style::Json,
-    };
-    std::io::stdout().write_all(check::render(&problems, style).as_bytes())?;
+    let code = print_findings(&problems, None, check.output)?;
     if check.config.is_none() && check.output == Output::Text {
         eprintln!("note: zones, pools and addresses were not checked; give the platform's configuration with --config");
     }
-    Ok(if check::has_errors(&problems) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(code)
+}
+
+fn print_findings(problems: &[Problem], migration: Option<&Migration>, output: Output) -> anyhow::Result<ExitCode> {
+    let style = match output {
+        Output::Text => Style::text(std::io::stdout().is_terminal(), std::env::var_os("NO_COLOR").as_deref()),
+        Output::Json => Style::Json,
+    };
+    std::io::stdout().write_all(check::render_with(problems, migration, style).as_bytes())?;
+    Ok(if check::has_errors(problems) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Compiles manifests without serving them.

@@ -3,6 +3,7 @@
 //! `source/` reads objects, `compile/` (pure) turns them into a [`compile::Compiled`], `effects` and `cluster/`
 //! write what must survive, `run` wires it together.
 
+pub mod address_condition;
 pub mod addresses;
 pub mod admin;
 pub mod admission;
@@ -21,6 +22,7 @@ pub mod explain;
 mod field;
 pub mod lease;
 pub mod metrics;
+pub mod migration;
 pub mod object_status;
 pub mod objects;
 pub mod ownership;

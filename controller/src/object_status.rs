@@ -6,20 +6,21 @@ use std::net::IpAddr;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::compile::{CertificateReport, CertificateStatus};
+use crate::address_condition::Told;
+use crate::compile::{CertificateReport, CertificateStatus, ServiceReport};
 use crate::problem::{ObjectRef, Problem};
 use crate::status::View;
 
 /// The files below `status/` with their content.
 #[must_use]
 pub fn files(view: &View) -> BTreeMap<String, Vec<u8>> {
-    let mut objects: BTreeMap<&ObjectRef, Told<'_>> = BTreeMap::new();
+    let mut objects: BTreeMap<&ObjectRef, Known<'_>> = BTreeMap::new();
     let balanced = load_balancer(&view.public_addresses);
     for route in view.report.hosts.iter().flat_map(|host| &host.routes) {
         objects.entry(&route.ingress).or_default().status = Some(&balanced);
     }
     let services: Vec<(ObjectRef, Value)> =
-        view.report.services.iter().map(|s| (named("Service", &s.namespace, &s.name), load_balancer(&s.addresses))).collect();
+        view.report.services.iter().map(|service| (named("Service", &service.namespace, &service.name), allocated(service))).collect();
     let certificates: Vec<(ObjectRef, Value)> = view.report.certificates.iter().filter_map(certificate).collect();
     for (object, status) in services.iter().chain(&certificates) {
         objects.entry(object).or_default().status = Some(status);
@@ -29,11 +30,11 @@ pub fn files(view: &View) -> BTreeMap<String, Vec<u8>> {
             objects.entry(object).or_default().problems.push(problem);
         }
     }
-    objects.into_iter().map(|(object, told)| (file(object), told.content(object))).collect()
+    objects.into_iter().map(|(object, known)| (file(object), known.content(object))).collect()
 }
 
 #[derive(Default)]
-struct Told<'a> {
+struct Known<'a> {
     status: Option<&'a Value>,
     problems: Vec<&'a Problem>,
 }
@@ -53,7 +54,7 @@ struct Metadata<'a> {
     namespace: Option<&'a str>,
 }
 
-impl Told<'_> {
+impl Known<'_> {
     fn content(&self, object: &ObjectRef) -> Vec<u8> {
         let metadata = Metadata { name: &object.name, namespace: object.namespace.as_deref() };
         let content = Content { kind: &object.kind, metadata, problems: &self.problems, status: self.status };
@@ -88,6 +89,15 @@ fn load_balancer(addresses: &[IpAddr]) -> Value {
     json!({"loadBalancer": {"ingress": ingress}})
 }
 
+/// Addresses, and in words whether they are all that is asked for.
+fn allocated(service: &ServiceReport) -> Value {
+    let mut status = load_balancer(&service.addresses);
+    if let Some(told) = Told::of(&service.addresses, service.refused.as_ref()) {
+        status["conditions"] = json!([told.value()]);
+    }
+    status
+}
+
 fn certificate(report: &CertificateReport) -> Option<(ObjectRef, Value)> {
     let (namespace, name) = report.wanted_by.strip_prefix("Certificate ")?.split_once('/')?;
     let (status, reason) = match report.status {
@@ -105,7 +115,7 @@ fn certificate(report: &CertificateReport) -> Option<(ObjectRef, Value)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compile::{Report, ServiceReport};
+    use crate::compile::Report;
 
     #[test]
     fn a_service_and_its_problem_stand_in_one_file() {
@@ -123,12 +133,15 @@ mod tests {
             addresses: vec![[192, 0, 2, 1].into()],
             ports: Vec::new(),
             hostnames: Vec::new(),
+            refused: None,
         };
         let view = View { report: Report { services: vec![service], ..Report::default() }, problems: vec![problem], ..View::default() };
         let files = files(&view);
         assert_eq!(files.keys().collect::<Vec<_>>(), ["status/a/service.db.json"]);
         let content: Value = serde_json::from_slice(&files["status/a/service.db.json"]).expect("JSON");
-        assert_eq!(content["status"], json!({"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}));
+        assert_eq!(content["status"]["loadBalancer"], json!({"ingress": [{"ip": "192.0.2.1"}]}));
+        let told = json!([{"type": "vrata.io/AddressAllocated", "status": "True", "reason": "Allocated", "message": "192.0.2.1"}]);
+        assert_eq!(content["status"]["conditions"], told);
         assert_eq!(content["problems"][0]["message"], "m");
     }
 

@@ -112,6 +112,8 @@ pub enum Reason {
     OutsideZones,
     /// The DNS name clashes with another record.
     RecordConflict,
+    /// The cluster does not let the objects be read.
+    NotReadable,
 }
 
 /// One finding.

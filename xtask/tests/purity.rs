@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 const PURE: &[&str] = &[
     "acme/src/held.rs",
     "acme/src/wanted.rs",
+    "controller/src/address_condition.rs",
     "controller/src/addresses",
     "controller/src/admission/review.rs",
     "controller/src/cluster/certificates.rs",
@@ -28,6 +29,8 @@ const PURE: &[&str] = &[
     "controller/src/cluster_store/place.rs",
     "controller/src/compile",
     "controller/src/lease/machine.rs",
+    "controller/src/migration",
+    "controller/src/migration.rs",
     "controller/src/objects",
     "controller/src/objects.rs",
     "controller/src/ownership",

@@ -29,10 +29,24 @@ fn flags_become_overrides() {
 }
 
 #[test]
+fn a_cluster_is_checked_with_or_without_a_file() {
+    for (line, expected) in [
+        ("vrata check --kubeconfig f --zone z.example", Some(Some("f".into()))),
+        ("vrata check --kubeconfig --zone z.example", Some(None)),
+        ("vrata check manifests", None),
+    ] {
+        let Command::Check(check) = parse(line).unwrap() else { panic!("not check") };
+        assert_eq!(check.kubeconfig, expected, "{line}");
+    }
+}
+
+#[test]
 fn wrong_lines_are_refused() {
     use clap::error::ErrorKind::{ArgumentConflict, InvalidValue, MissingRequiredArgument, UnknownArgument, ValueValidation};
     let table = [
         ("vrata check", MissingRequiredArgument),
+        ("vrata check manifests --kubeconfig f", ArgumentConflict),
+        ("vrata check manifests --zone z.example", MissingRequiredArgument),
         ("vrata run --http 80", ValueValidation),
         ("vrata run --role some", InvalidValue),
         ("vrata run --manifests a --kubernetes", ArgumentConflict),

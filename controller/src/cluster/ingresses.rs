@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::memory::Memory;
 use super::pass::Pass;
-use super::subject::{owns_status, write};
+use super::subject::{owns_addresses, write};
 use super::write::{StatusKind, StatusWrite, Target};
 use crate::compile::PublicAddresses;
 use crate::problem::ObjectRef;
@@ -23,7 +23,7 @@ pub(super) fn wanted<'a>(pass: &'a Pass, memory: &'a Memory) -> impl Iterator<It
         let status = if served.contains(&stored.reference) {
             (!is(current, public)).then(|| status(public))?
         } else {
-            let ours = || owns_status(&stored.object.metadata) || memory.wrote(&Target { kind: StatusKind::Ingress, key: key.clone() });
+            let ours = || owns_addresses(&stored.object.metadata) || memory.wrote_addresses(&Target { kind: StatusKind::Ingress, key: key.clone() });
             (!current.is_empty() && ours()).then(|| json!({}))?
         };
         Some(write(StatusKind::Ingress, key, stored, status))

@@ -113,7 +113,7 @@ impl Memory {
             None => {}
         }
         let attempt = Attempt {
-            status: write.status.clone(),
+            status: timeless(&write.status),
             resource_version: write.resource_version.clone(),
             outcome: outcome.clone(),
             at: now,
@@ -148,10 +148,10 @@ impl Memory {
         }
     }
 
-    /// Whether this process wrote something into the status.
-    pub(super) fn wrote(&self, target: &Target) -> bool {
+    /// Whether this process wrote addresses into the status.
+    pub(super) fn wrote_addresses(&self, target: &Target) -> bool {
         let attempt = self.attempts.get(target);
-        attempt.is_some_and(|attempt| attempt.outcome == Outcome::Written && attempt.status.as_object().is_some_and(|status| !status.is_empty()))
+        attempt.is_some_and(|attempt| attempt.outcome == Outcome::Written && attempt.status.get("loadBalancer").is_some())
     }
 
     /// Forgets statuses that are as they should be, or whose object is gone: a conflict about them is over.
@@ -170,11 +170,22 @@ impl Memory {
 impl Attempt {
     fn is_repeated_by(&self, write: &StatusWrite, outcome: &Outcome, now: Timestamp) -> bool {
         match (&self.outcome, outcome) {
-            (Outcome::Written, Outcome::Written) => self.status == write.status && now.duration_since(self.at) < REPEATED_WITHIN,
+            (Outcome::Written, Outcome::Written) => self.status == timeless(&write.status) && now.duration_since(self.at) < REPEATED_WITHIN,
             (Outcome::Stale, Outcome::Stale) => self.resource_version == write.resource_version,
             _ => false,
         }
     }
+}
+
+/// The status without since when its conditions hold: who undoes a write makes them begin anew each time.
+fn timeless(status: &Value) -> Value {
+    let mut status = status.clone();
+    for condition in status.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(condition) = condition.as_object_mut() {
+            condition.remove("lastTransitionTime");
+        }
+    }
+    status
 }
 
 fn conflict(target: &Target, managers: &[String]) -> Problem {

@@ -28,7 +28,7 @@ pub fn plan(pass: &Pass, settings: &Settings, memory: &mut Memory, now: Timestam
         return Plan { without_events: true, ..Plan::default() };
     }
     memory.see(&pass.read.objects, now);
-    let services = services::wanted(pass, settings, memory);
+    let services = services::wanted(pass, settings, memory, now);
     let withdrawn = events::withdrawals(pass, &services.withdrawn, memory, now);
     let statuses = services.statuses.into_iter().chain(ingresses::wanted(pass, memory)).chain(certificates::wanted(pass, now));
     let statuses: Vec<StatusWrite> = statuses.collect();

@@ -1,4 +1,4 @@
-//! The status of Services of type LoadBalancer: the allocation, where it persists. Pure.
+//! The status of Services of type LoadBalancer: the allocation, where it persists, and a condition that tells of it. Pure.
 //!
 //! An address is written for a Service only when no other one, which is not to have it too, has it in its status or may have it from a write that is not seen
 //! yet: what is to be taken away is taken away first, in a pass of its own.
@@ -6,14 +6,17 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{LoadBalancerIngress, PortStatus, Service};
 use serde_json::json;
 
 use super::memory::Memory;
 use super::pass::{Pass, Settings};
-use super::subject::{owns_status, write};
+use super::subject::{owns_addresses, write};
 use super::write::{StatusKind, StatusWrite, Target};
+use crate::address_condition::Told;
 use crate::addresses::{Allocation, Port, status_addresses};
+use crate::compile::RefusedAddress;
 use crate::config::Traffic;
 use crate::objects::{ObjectKey, Stored};
 use crate::problem::ObjectRef;
@@ -26,28 +29,41 @@ pub(super) struct Wanted {
     pub(super) withdrawn: Vec<(ObjectRef, Vec<IpAddr>)>,
 }
 
-pub(super) fn wanted(pass: &Pass, settings: &Settings, memory: &Memory) -> Wanted {
+pub(super) fn wanted(pass: &Pass, settings: &Settings, memory: &Memory, now: Timestamp) -> Wanted {
     let claims = Claims::new(pass, memory);
+    let reports = pass.view.report.services.iter();
+    let refused: HashMap<ObjectKey, &RefusedAddress> =
+        reports.filter_map(|report| Some((ObjectKey::new(&report.namespace, &report.name), report.refused.as_ref()?))).collect();
     let mut wanted = Wanted::default();
     for (key, stored) in &pass.read.objects.services {
         let allocation = pass.allocations.services.get(key);
-        let current = entries(&stored.object);
-        if allocation.is_none() && current.is_empty() {
+        let free = allocation.map(|allocation| claims.free_for(key, stored, allocation)).unwrap_or_default();
+        let desired = allocation.map(|allocation| balanced(&free, &allocation.ports, settings.traffic)).unwrap_or_default();
+        let told = told(&stored.object, allocation, &free, refused.get(key).copied());
+        let ours = || owns_addresses(&stored.object.metadata) || memory.wrote_addresses(&Target { kind: StatusKind::Service, key: key.clone() });
+        let stays = desired == entries(&stored.object) || desired.is_empty() && !ours();
+        if stays && Told::is_shown(told.as_ref(), &stored.object) {
             continue;
         }
-        let addresses = allocation.map(|allocation| claims.free_for(key, stored, allocation)).unwrap_or_default();
-        let desired = allocation.map(|allocation| balanced(&addresses, &allocation.ports, settings.traffic)).unwrap_or_default();
-        let ours = || owns_status(&stored.object.metadata) || memory.wrote(&Target { kind: StatusKind::Service, key: key.clone() });
-        if desired == current || desired.is_empty() && !ours() {
-            continue;
-        }
-        if ours() {
+        if !stays && ours() {
             wanted.lost(stored, allocation);
         }
-        let status = if desired.is_empty() { json!({}) } else { json!({"loadBalancer": {"ingress": desired}}) };
+        let mut status = if desired.is_empty() { json!({}) } else { json!({"loadBalancer": {"ingress": desired}}) };
+        if let Some(told) = told {
+            status["conditions"] = json!([told.condition(&stored.object, now)]);
+        }
         wanted.statuses.push(write(StatusKind::Service, key, stored, status));
     }
     wanted
+}
+
+/// What the Service's condition is to say, once these of its addresses are in its status. That it waits for others is worth a write only where it said
+/// something else before: mostly it does not wait for long.
+fn told(service: &Service, allocation: Option<&Allocation>, free: &[IpAddr], refused: Option<&RefusedAddress>) -> Option<Told> {
+    match allocation.into_iter().flat_map(|allocation| &allocation.addresses).find(|address| !free.contains(address)) {
+        Some(awaited) => Told::is_told(service).then(|| Told::waits_for(*awaited)),
+        None => Told::of(free, refused),
+    }
 }
 
 impl Wanted {

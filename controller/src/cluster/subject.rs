@@ -13,8 +13,8 @@ pub(super) fn write<T>(kind: StatusKind, key: &ObjectKey, stored: &Stored<T>, st
     StatusWrite { target, uid: stored.meta.uid.clone(), resource_version: stored.meta.resource_version.clone(), status }
 }
 
-/// Whether we own something in the object's status.
-pub(super) fn owns_status(meta: &ObjectMeta) -> bool {
+/// Whether the addresses in the object's status are ours; the mirror keeps no other owners.
+pub(super) fn owns_addresses(meta: &ObjectMeta) -> bool {
     let entries = meta.managed_fields.iter().flatten();
     entries.into_iter().any(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER) && entry.subresource.as_deref() == Some("status"))
 }

@@ -57,7 +57,7 @@ pub(crate) fn view<'a>(input: Input<'a>, key: &'a ObjectKey, stored: &'a Stored<
 }
 
 /// ingress-nginx's class rules: the field wins, then the annotation; neither only where the administrator says so.
-pub(super) fn is_ours(objects: &Objects, rules: &ClassRules, ingress: &Ingress) -> bool {
+pub(crate) fn is_ours(objects: &Objects, rules: &ClassRules, ingress: &Ingress) -> bool {
     let field = ingress.spec.as_ref().and_then(|spec| spec.ingress_class_name.as_ref());
     let annotation = ingress.metadata.annotations.as_ref().and_then(|all| all.get(CLASS_ANNOTATION));
     match (field, annotation) {

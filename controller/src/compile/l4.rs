@@ -1,6 +1,7 @@
 //! Services of type LoadBalancer: their addresses and what listens on them. Pure.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use k8s_openapi::api::core::v1::{Service, ServicePort};
 use super::annotations::values::cidrs;
 use super::backends::Backends;
 use super::findings::{Findings, annotation};
-use super::report::ServicePortReport;
+use super::report::{RefusedAddress, ServicePortReport};
 use super::{Input, Settings};
 use crate::addresses::{Allocation, Allocations, Claim, PoolRanges, Port, Protocol, Reading, ServiceClass, allocate, claim_of};
 use crate::config::Traffic;
@@ -46,27 +47,42 @@ pub(crate) fn report_request(stored: &Stored<Service>, reading: &Reading, findin
     }
 }
 
+/// Who gets which address, and who does not.
+pub(crate) struct Addresses {
+    pub(crate) allocations: Allocations,
+    pub(crate) refused: BTreeMap<ObjectKey, RefusedAddress>,
+}
+
 /// Decides who gets which address.
-pub(crate) fn addresses(input: Input<'_>, findings: &mut Findings) -> Allocations {
+pub(crate) fn addresses(input: Input<'_>, findings: &mut Findings) -> Addresses {
     let mut claims = Vec::new();
+    let mut refused = BTreeMap::new();
     for stored in input.objects.services.values() {
         let Some(reading) = claim_of(stored, &input.settings.service_class) else { continue };
         report_request(stored, &reading, findings);
+        let unreadable = reading.errors.iter().find(|error| error.severity() == Severity::Error);
+        refused.extend(unreadable.map(|error| (reading.claim.service.clone(), refusal(error.field(), error.reason(), error))));
         claims.push(reading.claim);
     }
     let others = held_by_others(input);
     claims.extend(others.iter().cloned());
     let pools = pools(input, findings);
     let mut outcome = allocate(&pools, &input.settings.quota, &input.facts.allocations, &claims);
-    for (key, refusal) in &outcome.refusals {
+    for (key, why) in &outcome.refusals {
         if let Some(stored) = input.objects.services.get(key) {
-            findings.push(Severity::Error, (&**stored).into(), refusal.field().to_owned(), refusal.reason(), refusal.to_string());
+            findings.push(Severity::Error, (&**stored).into(), why.field().to_owned(), why.reason(), why.to_string());
+            refused.insert(key.clone(), refusal(why.field(), why.reason(), why));
         }
     }
     for other in &others {
         outcome.allocations.services.remove(&other.service);
+        refused.remove(&other.service);
     }
-    outcome.allocations
+    Addresses { allocations: outcome.allocations, refused }
+}
+
+fn refusal(field: &str, reason: Reason, why: &impl std::fmt::Display) -> RefusedAddress {
+    RefusedAddress { field: field.to_owned(), reason, message: why.to_string() }
 }
 
 /// Services of other classes that have addresses of our pools, as where two allocators run side by side: they keep them, and nobody else gets them.

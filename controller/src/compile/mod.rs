@@ -36,25 +36,30 @@ use std::time::SystemTime;
 
 pub(crate) use alone::Pass;
 pub use annotations::documentation as annotations_page;
+pub(crate) use annotations::others::{OLD_PREFIX as OLD_DNS_PREFIX, PREFIX as DNS_PREFIX};
 pub use certificates::platform_secrets;
+pub(crate) use ingresses::is_ours;
 pub use named::named_secrets;
+pub(crate) use names::host_name;
 pub use parsed::ParsedCertificates;
 pub use public::PublicAddresses;
 pub use report::{
-    CertificateReport, CertificateStatus, DnsReport, HostReport, RefusedClaim, Report, RouteReport, ServicePortReport, ServiceReport, TlsReport,
-    TlsStatus,
+    CertificateReport, CertificateStatus, DnsReport, HostReport, RefusedAddress, RefusedClaim, Report, RouteReport, ServicePortReport, ServiceReport,
+    TlsReport, TlsStatus,
 };
+pub(crate) use services::is_in_zones;
 pub use settings::{ClassRules, Settings, SettingsError, ZoneSettings};
 
 use gateway::certificates::ParsedCertificate;
 
 use crate::addresses::Allocations;
-use crate::objects::Objects;
+use crate::objects::{ObjectKey, Objects};
 use crate::ownership::{Ownership, Policy, Rules};
 use crate::problem::{ObjectRef, Problem};
 use backends::Backends;
 use certificates::Scene;
 use findings::Findings;
+use l4::Addresses;
 use parsed::Parser;
 pub(crate) use secrets::{is_issued, tls_texts};
 
@@ -175,10 +180,10 @@ pub fn compile(objects: &Objects, settings: &Settings, facts: &Facts) -> Compile
 
     let backends = Backends::new(input, &mut findings);
     let (placed, backends) = routes::gather(&views, &ownership, backends, &decided.served.coverage(), &mut findings);
-    let allocations = l4::addresses(input, &mut findings);
+    let Addresses { allocations, refused: without } = l4::addresses(input, &mut findings);
     let served = if settings.serves_held_only { facts.allocations.common(&allocations) } else { allocations.clone() };
     let (zones, named) = zones::contents(input, &views, &names, &ownership, &served, &mut findings);
-    let (l4, services) = load_balancers(input, &served, named, &backends, &mut findings);
+    let (l4, services) = load_balancers(input, (&served, without), named, &backends, &mut findings);
 
     let hosts = summary::hosts(input, &ownership, &placed, &decided, &zones);
     let report = Report { hosts, certificates: summary::certificates(input, &decided.orders, &mut parser), services, refused };
@@ -222,7 +227,7 @@ fn refusals(views: &[ingresses::View<'_>], names: &[services::Names<'_>], owners
 /// Listeners and report of the Services of type LoadBalancer.
 fn load_balancers(
     input: Input<'_>,
-    allocations: &Allocations,
+    (allocations, mut without): (&Allocations, BTreeMap<ObjectKey, RefusedAddress>),
     mut named: BTreeMap<&ObjectRef, Vec<String>>,
     backends: &Backends<'_>,
     findings: &mut Findings,
@@ -234,7 +239,8 @@ fn load_balancers(
         let ports = l4::listen(input, key, stored, allocations.services.get(key), backends, &mut table, findings);
         let hostnames = named.remove(&stored.reference).unwrap_or_default();
         let (namespace, name) = (key.namespace.clone(), key.name.clone());
-        reports.push(ServiceReport { namespace, name, addresses: addresses.to_vec(), ports, hostnames });
+        let refused = without.remove(key);
+        reports.push(ServiceReport { namespace, name, addresses: addresses.to_vec(), ports, hostnames, refused });
     }
     (table, reports)
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use crate::problem::ObjectRef;
+use crate::problem::{ObjectRef, Reason};
 
 /// The whole report.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -146,6 +146,21 @@ pub struct ServiceReport {
     pub ports: Vec<ServicePortReport>,
     /// DNS names that lead to it.
     pub hostnames: Vec<String>,
+    /// Why it has not all addresses that it asks for, if it has not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<RefusedAddress>,
+}
+
+/// Why a Service has not all addresses that it asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusedAddress {
+    /// The field that cannot be met.
+    pub field: String,
+    /// Why, in one word.
+    pub reason: Reason,
+    /// Why, for its tenant.
+    pub message: String,
 }
 
 /// A port of a Service.

@@ -9,6 +9,7 @@ use super::annotations::others::{self, OLD_PREFIX, PREFIX};
 use super::annotations::values::go_duration;
 use super::findings::{Findings, annotation};
 use super::names::{host_name, is_within, wildcard_base};
+use super::settings::ZoneSettings;
 use crate::objects::{ObjectKey, Stored};
 use crate::ownership::{Claim, Refusal};
 use crate::problem::Reason;
@@ -55,7 +56,7 @@ pub(crate) fn read<'a>(input: Input<'a>, key: &'a ObjectKey, stored: &'a Stored<
     let mut hosts = Vec::new();
     for part in value.split(',').map(str::trim).filter(|part| !part.is_empty()) {
         match host_name(part) {
-            Ok(host) if is_in_zone(input, &host) => hosts.push(host),
+            Ok(host) if is_in_zones(&input.settings.zones, &host) => hosts.push(host),
             Ok(host) => {
                 let zones = input.settings.zones.iter().map(|zone| zone.origin.as_str()).collect::<Vec<_>>().join(", ");
                 let message = format!("{host:?} is outside the zones that are served here ({zones}); set it up where its domain is hosted");
@@ -70,9 +71,10 @@ pub(crate) fn read<'a>(input: Input<'a>, key: &'a ObjectKey, stored: &'a Stored<
     Some(Names { key, stored, hosts, field, ttl })
 }
 
-fn is_in_zone(input: Input<'_>, host: &str) -> bool {
+/// Whether a name, or the base of a wildcard, is in a zone that is served here.
+pub(crate) fn is_in_zones(zones: &[ZoneSettings], host: &str) -> bool {
     let base = wildcard_base(host).unwrap_or(host);
-    input.settings.zones.iter().any(|zone| is_within(base, &zone.origin))
+    zones.iter().any(|zone| is_within(base, &zone.origin))
 }
 
 /// The annotation under either prefix.

@@ -194,7 +194,7 @@ fn a_broken_policy_leaves_the_last_good_one_in_force() {
         |policy: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: own, namespace: p}}\ndata: {{policy.yaml: '{policy}'}}\n---\n");
     let tenants = CLASS.to_owned() + &ingress("a", "web", "web.dyn.example.org", "") + &ingress("a", "status", "status.dyn.example.org", "");
     let mut settings = settings();
-    settings.policy_map = Some(crate::objects::ObjectKey::new("p", "own"));
+    settings.policy_map = Some(ObjectKey::new("p", "own"));
     let hosts = |yaml: &str, facts: &Facts| {
         let compiled = compile(&objects(yaml), &settings, facts);
         let hosts: Vec<_> = compiled.report.hosts.iter().map(|host| host.host.clone()).collect();

@@ -82,6 +82,22 @@ fn the_truth_table_holds_for_another_namespace_and_for_the_same() {
 }
 
 #[test]
+fn of_two_claims_of_one_second_the_last_by_namespace_and_name_is_the_first_as_in_ingress_nginx() {
+    let age = |created, name: &str| Age { created: Some(created), origin: None, name: name.into() };
+    // Who comes with which second, and who has the host.
+    let table = [(("a/z", 5), ("b/a", 5), "b"), (("a/z", 5), ("b/a", 6), "a"), (("a/b", 5), ("a-b/a", 5), "a"), (("a/x", 6), ("b/x", 5), "b")];
+    for ((one, at), (other, then), expected) in table {
+        let (ages, names) = ([age(at, one), age(then, other)], [one, other].map(|name| name.split_once('/').unwrap()));
+        let objects = names.map(|(namespace, name)| object(namespace, name));
+        let claim = |i: usize| Claim { host: "app.lab.org", namespace: names[i].0, age: &ages[i], object: &objects[i] };
+        for claims in [vec![claim(0), claim(1)], vec![claim(1), claim(0)]] {
+            let ownership = Ownership::decide(claims, rules());
+            assert_eq!(ownership.holder("app.lab.org").map(|holder| holder.namespace), Some(expected), "{one} at {at}, {other} at {then}");
+        }
+    }
+}
+
+#[test]
 fn a_refused_claim_holds_nothing() {
     let (first, second, third) = (object("a", "x"), object("b", "x"), object("c", "x"));
     let (one, two, three) = (age(1), age(2), age(3));

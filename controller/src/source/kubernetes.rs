@@ -4,7 +4,7 @@
 //! API server ── follow (one a kind: list, then watch) ──► worker ── mirror (last good version of every object) ──┬─► Read ──► keep ──► disk
 //!            ── fetch (contents of Secrets) ─────────────►        └─ vault (which Secrets' contents are wanted) ─┘
 //! ```
-//! Only `follow` and `fetch` speak to the API server; what an answer means is decided in `mirror` and `vault`, when to try again in `fault`, when to publish in
+//! Only `list`, `follow` and `fetch` speak to the API server (`once` by means of them, and no more than once); what an answer means is decided in `mirror` and `vault`, when to try again in `fault`, when to publish in
 //! `burst`. Whatever the API server does, the objects that were read last stay.
 
 use std::collections::BTreeMap;
@@ -27,8 +27,10 @@ mod fetch;
 mod follow;
 mod keep;
 mod last;
+mod list;
 mod metrics;
 mod mirror;
+pub mod once;
 mod outage;
 mod subject;
 mod vault;

@@ -11,6 +11,11 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
+/// What a Service tells of its addresses.
+fn condition(service: &Value) -> Option<&Value> {
+    service["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == "vrata.io/AddressAllocated")
+}
+
 pub(super) async fn tcp(address: SocketAddr) -> Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(b"hello").await?;
@@ -39,6 +44,8 @@ fn an_address_is_allocated_named_served_and_kept() -> Result<()> {
         assert_eq!(entry(&service)["ipMode"], "Proxy");
         let ports = json!([{"port": 5432, "protocol": "TCP"}, {"port": 5432, "protocol": "UDP"}]);
         assert_eq!(entry(&service)["ports"], ports);
+        let allocated = |service: &Value| condition(service).map(|told| (told["status"] == "True", told["reason"].clone()));
+        assert_eq!(allocated(&service), Some((true, json!("Allocated"))));
         eventually("DNS answers", async || dns::dig(vrata.dns(), &[&host]).await, |answer| *answer == address.to_string()).await?;
         let at = SocketAddr::new(address, 5432);
         eventually("TCP is forwarded", async || tcp(at).await, |back| back == b"hello").await?;
@@ -69,6 +76,13 @@ fn an_address_is_allocated_named_served_and_kept() -> Result<()> {
             ])
             .await?;
         eventually("the name is gone", async || dns::dig(vrata.dns(), &[&host]).await, String::is_empty).await?;
+        kubectl.get_until("the condition is given up", "service", "db", "db", |service| condition(service).is_none()).await?;
+
+        let other = app::load_balancer("db", "other", &format!("other.{ZONE}")).replace("address-pool: privmuni", "address-pool: gone");
+        kubectl.apply(&other).await?;
+        let refused = Some((false, json!("AddressNotAllowed")));
+        let service = kubectl.get_until("it tells why not", "service", "db", "other", |service| allocated(service) == refused).await?;
+        assert!(condition(&service).is_some_and(|told| told["message"].to_string().contains("there is no pool")), "{service}");
         Ok(())
     })
 }

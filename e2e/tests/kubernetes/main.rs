@@ -5,6 +5,7 @@
 mod admission;
 mod api_server;
 mod chart;
+mod check;
 mod examples;
 mod existing;
 mod faults;

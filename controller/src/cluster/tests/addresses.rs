@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use serde_json::json;
 
-use super::world::{World, balancer, line};
+use super::world::{World, balancer, line, managed};
 use crate::cluster::{Memory, Outcome, Pass};
 use crate::objects::ObjectKey;
 
@@ -23,7 +23,7 @@ fn held(world: &World) -> Vec<String> {
 fn with_status(mut service: serde_json::Value, addresses: &[&str]) -> serde_json::Value {
     let ingress: Vec<_> = addresses.iter().map(|address| json!({"ip": address})).collect();
     service["status"] = json!({"loadBalancer": {"ingress": ingress}});
-    service["metadata"]["managedFields"] = json!([{"manager": "vrata", "operation": "Apply", "subresource": "status", "apiVersion": "v1"}]);
+    service["metadata"]["managedFields"] = managed(&service["status"]);
     service
 }
 
@@ -95,7 +95,7 @@ fn a_pool_that_shrinks_moves_who_is_outside() {
     assert_eq!(moved[..2], ["Warning AddressWithdrawn Service team/b", "Service team/b = 198.51.100.2"]);
     world.config.addresses.pools[0].ranges = vec!["198.51.100.1-198.51.100.1".into()];
     let moved = world.settle();
-    assert_eq!(moved[..2], ["Warning AddressWithdrawn Service team/b", "Service team/b = "]);
+    assert_eq!(moved[..2], ["Warning AddressWithdrawn Service team/b", "Service team/b = AddressAllocated=False PoolExhausted"]);
     assert!(moved.contains(&"Warning PoolExhausted Service team/b".to_owned()), "{moved:?}");
     assert_eq!(held(&world), ["team/a 198.51.100.1 80/TCP -"]);
 }
@@ -120,7 +120,8 @@ fn two_services_that_swap_addresses_let_go_first() {
     world.apply(&asks("a", FREE[1]));
     world.apply(&asks("b", FREE[0]));
     let statuses = |lines: Vec<String>| lines.into_iter().filter(|line| line.starts_with("Service")).collect::<Vec<_>>();
-    assert_eq!(statuses(world.step()), ["Service team/a = ", "Service team/b = "]);
+    let waits = ["Service team/a = AddressAllocated=False AddressStillHeld", "Service team/b = AddressAllocated=False AddressStillHeld"];
+    assert_eq!(statuses(world.step()), waits);
     assert_eq!(statuses(world.step()), ["Service team/a = 198.51.100.1", "Service team/b = 198.51.100.0"]);
     assert_eq!(statuses(world.settle()), Vec::<String>::new());
 }
@@ -217,4 +218,38 @@ fn an_address_that_a_service_of_another_class_has_is_not_given_away() {
     world.apply(&balancer("team", "ours", &json!({}), &[5432]));
     assert_eq!(world.settle(), ["Service team/ours = 198.51.100.1", "Normal AddressAllocated Service team/ours"]);
     assert_eq!(*world.status("Service team/metallb"), service["status"]);
+}
+
+#[test]
+fn a_service_tells_why_it_has_no_address_and_since_when() {
+    let mut world = World::new();
+    world.apply(&balancer("team", "db", &json!({"metallb.io/address-pool": "secret"}), &[5432]));
+    assert_eq!(world.settle()[0], "Service team/db = AddressAllocated=False AddressNotAllowed");
+    let told = |world: &World| world.status("Service team/db")["conditions"][0].clone();
+    let before = told(&world);
+    assert_eq!(before["message"], "metadata.annotations[metallb.io/address-pool]: there is no pool \"secret\"; the pools are: public");
+    world.now += SignedDuration::from_mins(5);
+    world.apply(&balancer("team", "db", &json!({"metallb.io/address-pool": "other"}), &[5432]));
+    world.settle();
+    assert_eq!(told(&world)["lastTransitionTime"], before["lastTransitionTime"], "it had none before either");
+    world.apply(&balancer("team", "db", &json!({}), &[5432]));
+    assert_eq!(world.settle()[0], "Service team/db = 198.51.100.0");
+    assert!(told(&world)["status"] == "True" && told(&world)["lastTransitionTime"] != before["lastTransitionTime"]);
+    let mut other = balancer("team", "db", &json!({}), &[5432]);
+    other["spec"]["loadBalancerClass"] = "example.com/other".into();
+    world.apply(&other);
+    assert_eq!((world.settle().len(), world.status("Service team/db").clone()), (2, json!({})), "the addresses and the condition are given up");
+}
+
+#[test]
+fn beside_addresses_of_another_manager_the_condition_alone_is_ours() {
+    let mut world = World::new();
+    let mut service = balancer("team", "db", &json!({}), &[5432]);
+    service["status"] = json!({"loadBalancer": {"ingress": [{"ip": "203.0.113.1"}]}});
+    service["metadata"]["annotations"] = json!({"metallb.io/loadBalancerIPs": "203.0.113.1"});
+    world.apply(&service);
+    let lines = world.settle();
+    assert_eq!(lines[0], "Service team/db = AddressAllocated=False AddressNotAllowed");
+    assert!(!lines.iter().any(|line| line.contains("Withdrawn")), "{lines:?}");
+    assert_eq!(world.status("Service team/db")["loadBalancer"], service["status"]["loadBalancer"]);
 }

@@ -148,11 +148,21 @@ impl World {
         }
         self.version += 1;
         object["metadata"]["resourceVersion"] = self.version.to_string().into();
+        let owned = object["metadata"]["managedFields"].to_string().contains("f:loadBalancer");
+        let others = object["status"].get("loadBalancer").filter(|_| !owned).cloned();
         object["status"] = write.status.clone();
-        let owned = json!([{"manager": "vrata", "operation": "Apply", "subresource": "status", "apiVersion": "v1"}]);
-        object["metadata"]["managedFields"] = if write.status == json!({}) { json!([]) } else { owned };
+        if let (None, Some(others)) = (write.status.get("loadBalancer"), others) {
+            object["status"]["loadBalancer"] = others;
+        }
+        object["metadata"]["managedFields"] = managed(&write.status);
         Outcome::Written
     }
+}
+
+/// What an API server notes of who applied this status.
+pub(super) fn managed(status: &Value) -> Value {
+    let fields: BTreeMap<String, Value> = status.as_object().into_iter().flatten().map(|(key, _)| (format!("f:{key}"), json!({}))).collect();
+    json!([{"manager": "vrata", "operation": "Apply", "subresource": "status", "apiVersion": "v1", "fieldsV1": {"f:status": fields}}])
 }
 
 fn id(object: &Value) -> String {
@@ -166,7 +176,8 @@ pub(super) fn line(write: &Write) -> String {
         Write::Status(write) => {
             let entries = write.status.pointer("/loadBalancer/ingress").and_then(Value::as_array);
             let texts = entries.into_iter().flatten().map(|entry| entry["ip"].as_str().or_else(|| entry["hostname"].as_str()).unwrap().to_owned());
-            let told = write.status.pointer("/conditions/0").map(|ready| format!("Ready={} {}", ready["status"], ready["reason"]).replace('"', ""));
+            let told = write.status.pointer("/conditions/0").filter(|told| told["type"] == "Ready" || told["status"] == "False");
+            let told = told.map(|told| format!("{}={} {}", told["type"], told["status"], told["reason"]).replace('"', "").replace("vrata.io/", ""));
             let says = texts.chain(told).collect::<Vec<_>>().join(",");
             format!("{} {} = {says}", write.target.kind.name(), write.target.key)
         }

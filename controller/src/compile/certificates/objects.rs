@@ -15,7 +15,7 @@ use crate::compile::ingresses::View;
 use crate::compile::names::{host_name, wildcard_base};
 use crate::compile::secrets::{ISSUER_NAME, find, is_issued};
 use crate::compile::zones::zone_of;
-use crate::objects::{Certificate, ObjectKey, SecretTemplate, Stored};
+use crate::objects::{Certificate, CertificateSpec, ObjectKey, SecretTemplate, Stored};
 use crate::ownership::{Claim, Ownership};
 use crate::problem::Reason;
 
@@ -160,9 +160,7 @@ fn names(scene: Scene<'_, '_>, key: &ObjectKey, stored: &Stored<Certificate>, is
 impl Terms {
     fn of_certificate(stored: &Stored<Certificate>, is_acme: bool) -> Result<Self, Fault> {
         let spec = &stored.object.spec;
-        let (algorithm, size) = spec.private_key.as_ref().map_or((None, None), |key| (key.algorithm.as_deref(), key.size));
-        // cert-manager's default, so that going back to it does not issue everything anew.
-        let key = key_kind(algorithm.unwrap_or("RSA"), size).map_err(|message| fault("spec.privateKey", Reason::InvalidField, message))?;
+        let key = key_of(spec).map_err(|message| fault("spec.privateKey", Reason::InvalidField, message))?;
         if is_acme && key == KeyKind::Ed25519 {
             return Err(fault("spec.privateKey.algorithm", Reason::InvalidField, "public CAs do not sign Ed25519 keys; use ECDSA"));
         }
@@ -190,8 +188,9 @@ impl Terms {
         Wanted { names, issuer, key, duration, renew_before, challenges, wanted_by, secret_annotations, secret_labels }
     }
 
-    /// Terms of cert-manager's annotations on an Ingress; `None` when one of them cannot be read, which has been told.
-    pub(super) fn of_annotations(view: &View<'_>, findings: &mut Findings) -> Option<Self> {
+    /// Terms of cert-manager's annotations on an Ingress, with this key where they ask for none; `None` when one of them cannot be read, which has been
+    /// told.
+    pub(super) fn of_annotations(view: &View<'_>, usual: KeyKind, findings: &mut Findings) -> Option<Self> {
         let annotations = view.stored.object.metadata.annotations.as_ref();
         let value = |key: &str| annotations.and_then(|all| all.get(&format!("cert-manager.io/{key}"))).map(String::as_str);
         let number =
@@ -199,7 +198,7 @@ impl Terms {
         let read = || {
             let size = number("private-key-size")?;
             let key = match value("private-key-algorithm") {
-                None if size.is_none() => KeyKind::default(),
+                None if size.is_none() => usual,
                 algorithm => key_kind(algorithm.unwrap_or("RSA"), size).map_err(|message| ("private-key-algorithm".to_owned(), message))?,
             };
             let duration = lifetime(value("duration")).map_err(|message| ("duration".to_owned(), message))?;
@@ -215,6 +214,19 @@ impl Terms {
             .map_err(|(key, message)| findings.error(view.stored, annotation(&format!("cert-manager.io/{key}")), Reason::InvalidAnnotation, message))
             .ok()
     }
+}
+
+/// The key that a Certificate asks for; by default cert-manager's, so that going back to it does not issue everything anew.
+fn key_of(spec: &CertificateSpec) -> Result<KeyKind, String> {
+    let (algorithm, size) = spec.private_key.as_ref().map_or((None, None), |key| (key.algorithm.as_deref(), key.size));
+    key_kind(algorithm.unwrap_or("RSA"), size)
+}
+
+/// The key of a tls entry that asks for none: that of the Certificate which cert-manager made of the entry, named as its Secret, so that what is held is kept.
+pub(super) fn usual_key(input: Input<'_>, secret: &SecretName) -> KeyKind {
+    let made = input.objects.certificates.get(&ObjectKey::new(&secret.namespace, &secret.name));
+    let made = made.map(|made| &made.object.spec).filter(|spec| spec.secret_name == secret.name);
+    made.and_then(|spec| key_of(spec).ok()).unwrap_or_default()
 }
 
 fn key_kind(algorithm: &str, size: Option<i64>) -> Result<KeyKind, String> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use acme::{ChallengeKind, Issuer, IssuerId, SecretName};
 
-use super::objects::Terms;
+use super::objects::{Terms, usual_key};
 use super::orders::{Orders, Wish};
 use super::{MOST_NAMES, Scene, ServeRequest};
 use crate::compile::Input;
@@ -134,7 +134,7 @@ impl<'a> Entry<'a> {
             return None;
         }
         let secret = self.writable_secret(scene, key, parser, findings)?;
-        let terms = Terms::of_annotations(self.view, findings)?;
+        let terms = Terms::of_annotations(self.view, usual_key(scene.input, &secret), findings)?;
         let (names, challenges) = self.names(scene, issuer, common, findings)?;
         let wanted = terms.wanted(&secret.name, names, issuer.clone(), challenges, self.view.stored.reference.to_string());
         let stored = self.view.stored;

@@ -114,15 +114,20 @@ impl Asking {
     async fn ask(&self, key: &ObjectKey) -> Result<Option<Value>, Fault> {
         let _permit = self.permits.acquire().await;
         self.meter.get();
-        let request = Subject::Kind(Kind::Secret).request_in(Some(&key.namespace)).get(&key.name, &GetParams::default());
-        let request = request.map_err(|error| Fault::new(Class::BadData, error.to_string()))?;
-        let late = || Fault::new(Class::Slow, format!("no answer within {} seconds", ANSWER.as_secs()));
-        // `Client::request` would log an answer that it cannot read, with the secret in it.
-        let answer = timeout(ANSWER, self.client.request_text(request)).await.map_err(|_| late())?.map_err(Fault::from);
-        match answer {
-            Ok(text) => serde_json::from_str(&text).map(Some).map_err(|_| Fault::new(Class::BadData, "the answer is no JSON")),
-            Err(fault) if fault.class == Class::NotFound => Ok(None),
-            Err(fault) => Err(fault),
-        }
+        secret(&self.client, key).await
+    }
+}
+
+/// A Secret with its content; `None` when there is none.
+pub(super) async fn secret(client: &Client, key: &ObjectKey) -> Result<Option<Value>, Fault> {
+    let request = Subject::Kind(Kind::Secret).request_in(Some(&key.namespace)).get(&key.name, &GetParams::default());
+    let request = request.map_err(|error| Fault::new(Class::BadData, error.to_string()))?;
+    let late = || Fault::new(Class::Slow, format!("no answer within {} seconds", ANSWER.as_secs()));
+    // `Client::request` would log an answer that it cannot read, with the secret in it.
+    let answer = timeout(ANSWER, client.request_text(request)).await.map_err(|_| late())?.map_err(Fault::from);
+    match answer {
+        Ok(text) => serde_json::from_str(&text).map(Some).map_err(|_| Fault::new(Class::BadData, "the answer is no JSON")),
+        Err(fault) if fault.class == Class::NotFound => Ok(None),
+        Err(fault) => Err(fault),
     }
 }

@@ -9,22 +9,16 @@ use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use kube::Client;
-use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::api::{WatchEvent, WatchParams};
 use kube::core::Request;
-use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout};
 
 use super::fault::{Class, Fault, delay};
+use super::list::{list, timely};
 use super::metrics::Meter;
 use super::subject::{Scope, Subject};
-
-/// Objects of one page of a list.
-const PAGE: u32 = 500;
-
-/// Longest wait for a page, and for the beginning of a watch.
-const ANSWER: Duration = Duration::from_secs(30);
 
 /// Longest silence of a watch: an API server sends a bookmark every minute.
 const SILENCE: Duration = Duration::from_secs(100);
@@ -85,22 +79,6 @@ struct Progress {
     expected: bool,
 }
 
-#[derive(Deserialize)]
-struct Page {
-    metadata: PageMeta,
-    #[serde(default)]
-    items: Option<Vec<Value>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PageMeta {
-    #[serde(default)]
-    resource_version: String,
-    #[serde(default)]
-    r#continue: String,
-}
-
 impl Follower {
     /// Ready to run. `wake` ends a wait early.
     pub(super) fn new(
@@ -135,36 +113,16 @@ impl Follower {
     }
 
     async fn list(&self, progress: &mut Progress) -> Result<(), Fault> {
-        let mut items = Vec::new();
-        let request = self.request(progress);
-        let mut params = ListParams { field_selector: self.scope.field_selector.clone(), ..ListParams::default().limit(PAGE) };
-        let version = loop {
-            let page = self.page(&request, &params).await?;
-            items.extend(page.items.unwrap_or_default());
-            if page.metadata.r#continue.is_empty() {
-                break page.metadata.resource_version;
-            }
-            params.continue_token = Some(page.metadata.r#continue);
-        };
-        if version.is_empty() {
+        let selector = self.scope.field_selector.clone();
+        let listed = list(&self.client, &self.request(progress), selector, self.subject.is_metadata_only(), Some(&self.meter)).await?;
+        if listed.version.is_empty() {
             return Err(Fault::new(Class::BadData, "the list has no metadata.resourceVersion"));
         }
-        self.tell(Change::Listed(items)).await;
-        progress.version = Some(version);
+        self.tell(Change::Listed(listed.items)).await;
+        progress.version = Some(listed.version);
         progress.missing = 0;
         progress.expected = true;
         Ok(())
-    }
-
-    async fn page(&self, request: &Request, params: &ListParams) -> Result<Page, Fault> {
-        self.meter.list();
-        let request = if self.subject.is_metadata_only() { request.list_metadata(params) } else { request.list(params) };
-        let request = request.map_err(|error| Fault::new(Class::BadData, error.to_string()))?;
-        // `Client::request` would log an answer that it cannot read, with the secrets in it.
-        let text = timely(self.client.request_text(request)).await?;
-        let page = serde_json::from_str(&text).map_err(|error| Fault::new(Class::BadData, format!("the list cannot be read: {error}")))?;
-        self.meter.contact();
-        Ok(page)
     }
 
     async fn watch(&self, version: &str, progress: &mut Progress) -> Result<(), Fault> {
@@ -256,10 +214,4 @@ impl Follower {
     async fn tell(&self, change: Change) {
         let _ = self.changes.send((self.subject, change)).await;
     }
-}
-
-/// An answer that comes in time.
-async fn timely<T>(answer: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Fault> {
-    let late = || Fault::new(Class::Slow, format!("no answer within {} seconds", ANSWER.as_secs()));
-    Ok(timeout(ANSWER, answer).await.map_err(|_| late())??)
 }

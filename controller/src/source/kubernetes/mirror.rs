@@ -153,11 +153,12 @@ fn strip(kind: Kind, value: &mut Value) -> (String, Option<i64>) {
     (version, meta.remove("generation").and_then(|generation| generation.as_i64()))
 }
 
-/// Of who owns what only one thing is of interest: whether we own something in the status.
+/// Of who owns what only one thing is of interest: whether the addresses in the status are ours. A condition of ours may stand beside another's addresses.
 fn keep_own_status(meta: &mut Map<String, Value>) {
     let Some(Value::Array(entries)) = meta.remove("managedFields") else { return };
     let is = |entry: &Value, key: &str, value: &str| entry.get(key).and_then(Value::as_str) == Some(value);
-    if entries.iter().any(|entry| is(entry, "manager", FIELD_MANAGER) && is(entry, "subresource", "status")) {
+    let of_addresses = |entry: &Value| entry.pointer("/fieldsV1/f:status/f:loadBalancer").is_some();
+    if entries.iter().any(|entry| is(entry, "manager", FIELD_MANAGER) && is(entry, "subresource", "status") && of_addresses(entry)) {
         meta.insert("managedFields".into(), json!([{"manager": FIELD_MANAGER, "subresource": "status"}]));
     }
 }

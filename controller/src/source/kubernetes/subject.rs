@@ -83,6 +83,11 @@ impl Subject {
         !BUILT_IN.contains(&self.resource(self.api_version()).group.as_str())
     }
 
+    /// Its name in rules of access: `ipaddresspools.metallb.io`.
+    pub(super) fn resource_name(self) -> String {
+        resource_name(&self.resource(self.api_version()))
+    }
+
     fn api_version(self) -> &'static str {
         match self {
             Self::Kind(kind) => kind.api_version(),
@@ -94,6 +99,11 @@ impl Subject {
         let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
         ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, self.name()))
     }
+}
+
+/// The name of a resource in rules of access.
+pub(super) fn resource_name(resource: &ApiResource) -> String {
+    if resource.group.is_empty() { resource.plural.clone() } else { format!("{}.{}", resource.plural, resource.group) }
 }
 
 #[cfg(test)]

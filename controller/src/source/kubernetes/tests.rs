@@ -14,6 +14,7 @@ use super::*;
 use crate::config::{Config, Kubernetes, Source};
 use crate::objects::ObjectKey;
 
+mod once;
 mod server;
 
 use server::{Server, status};
@@ -35,15 +36,7 @@ struct Reader {
 
 impl Reader {
     async fn start(server: &Server, directory: &Path) -> Self {
-        let kubeconfig = directory.join("kubeconfig");
-        let cluster = json!({"server": format!("http://{}", server.address)});
-        let text = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "c", "users": [{"name": "u", "user": {}}],
-            "clusters": [{"name": "c", "cluster": cluster}], "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-        });
-        std::fs::write(&kubeconfig, text.to_string()).unwrap();
-        let kubernetes = Kubernetes { kubeconfig: Some(kubeconfig), ..Kubernetes::default() };
-        let client = connect(&kubernetes).await.unwrap();
+        let (client, kubernetes) = connected(server, directory).await;
         let config = Config { source: Source { manifests: vec![], kubernetes: Some(kubernetes) }, ..Config::default() };
         let settings = Settings::from_config(&config, &BTreeMap::new()).unwrap();
         let registry = Registry::new();
@@ -78,6 +71,19 @@ impl Reader {
         };
         labelled.map(|(family, metric)| value(family, metric)).sum()
     }
+}
+
+/// A client of the server.
+async fn connected(server: &Server, directory: &Path) -> (Client, Kubernetes) {
+    let kubeconfig = directory.join("kubeconfig");
+    let cluster = json!({"server": format!("http://{}", server.address)});
+    let text = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c", "users": [{"name": "u", "user": {}}],
+        "clusters": [{"name": "c", "cluster": cluster}], "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+    });
+    std::fs::write(&kubeconfig, text.to_string()).unwrap();
+    let kubernetes = Kubernetes { kubeconfig: Some(kubeconfig), ..Kubernetes::default() };
+    (connect(&kubernetes).await.unwrap(), kubernetes)
 }
 
 /// Waits for something that the server or a metric shows.

@@ -72,11 +72,13 @@ fn versions_are_kept_beside_the_content() {
 
 #[test]
 fn of_who_owns_what_only_our_own_status_stays() {
-    let entry = |manager: &str, subresource: &str| json!({"manager": manager, "subresource": subresource, "operation": "Apply", "fieldsV1": {"f:status": {}}});
+    let entry_of = |manager: &str, subresource: &str, field: &str| json!({"manager": manager, "subresource": subresource, "operation": "Apply", "fieldsV1": {"f:status": {field: {}}}});
+    let entry = |manager: &str, subresource: &str| entry_of(manager, subresource, "f:loadBalancer");
     let ours = json!([{"manager": "vrata", "subresource": "status"}]);
     let table = [
         (json!([entry("x", "status"), entry("vrata", "status")]), Some(ours)),
         (json!([entry("x", "status"), entry("vrata", "")]), None),
+        (json!([entry("x", "status"), entry_of("vrata", "status", "f:conditions")]), None),
         (json!([]), None),
     ];
     for (fields, expected) in table {
