@@ -217,10 +217,14 @@ async fn carry(shared: Arc<Shared>, upstream: Upstream, from: IpAddr, request: R
     let body = body.collect().await?.to_bytes();
     let stage = shared.meet(Write { from, path: head.uri.path().to_owned(), body: serde_json::from_slice(&body).unwrap_or_default() });
     let request = Request::from_parts(head, whole(body));
-    if stage == Some(Stage::Before) {
+    let answer = if stage == Some(Stage::Before) {
         shared.stand_still().await?;
-    }
-    let (head, body) = upstream.lock().await.send_request(request).await?.into_parts();
+        // The API server closes a connection on which nothing is asked for half a minute.
+        connect(&shared).await?.send_request(request).await?
+    } else {
+        upstream.lock().await.send_request(request).await?
+    };
+    let (head, body) = answer.into_parts();
     let answer = Response::from_parts(head, whole(body.collect().await?.to_bytes()));
     if stage == Some(Stage::After) {
         shared.stand_still().await?;
