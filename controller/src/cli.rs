@@ -122,7 +122,7 @@ pub struct Check {
     #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with = "paths")]
     pub kubeconfig: Option<Option<PathBuf>>,
     /// Zone that would be served; may be repeated
-    #[arg(long = "zone", value_name = "NAME", requires = "kubeconfig")]
+    #[arg(long = "zone", value_name = "NAME", conflicts_with = "paths")]
     pub zones: Vec<String>,
     /// Configuration file whose zones, pools and classes apply
     #[arg(long, value_name = "FILE")]

@@ -20,6 +20,8 @@ pub mod demo;
 pub mod effects;
 pub mod explain;
 mod field;
+#[cfg(test)]
+mod fixtures;
 pub mod lease;
 pub mod metrics;
 pub mod migration;

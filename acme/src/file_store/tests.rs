@@ -1,3 +1,4 @@
+//! What the store on disk keeps and refuses.
 #![allow(clippy::unwrap_used, clippy::panic)]
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,3 +1,4 @@
+//! Plans for certificates that are held, wanted, failed and due.
 #![allow(clippy::unwrap_used, clippy::panic)]
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

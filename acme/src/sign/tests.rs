@@ -1,3 +1,4 @@
+//! What is signed here, read by another library.
 #![allow(clippy::unwrap_used, clippy::panic)]
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};

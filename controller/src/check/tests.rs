@@ -1,3 +1,4 @@
+//! Findings in the words that people read.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};

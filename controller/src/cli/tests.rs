@@ -1,3 +1,4 @@
+//! Command lines and what they are read as.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use clap::CommandFactory as _;
@@ -46,7 +47,8 @@ fn wrong_lines_are_refused() {
     let table = [
         ("vrata check", MissingRequiredArgument),
         ("vrata check manifests --kubeconfig f", ArgumentConflict),
-        ("vrata check manifests --zone z.example", MissingRequiredArgument),
+        ("vrata check manifests --zone z.example", ArgumentConflict),
+        ("vrata check --zone z.example", MissingRequiredArgument),
         ("vrata run --http 80", ValueValidation),
         ("vrata run --role some", InvalidValue),
         ("vrata run --manifests a --kubernetes", ArgumentConflict),

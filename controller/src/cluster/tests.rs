@@ -1,3 +1,4 @@
+//! What is written to a cluster, over simulated ones and a scripted API server.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod addresses;

@@ -1,13 +1,13 @@
+//! The store in a cluster, over a simulated API server.
 #![allow(clippy::unwrap_used, clippy::panic)]
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use acme::sign::{new_key, self_signed};
-use acme::{IssuerId, KeyKind};
 use serde_json::json;
 
 use super::*;
+use crate::fixtures::{self, secret};
 use crate::lease::{Grants, Moment};
 use crate::replicas::fake_api::{FakeApi, Fault};
 
@@ -33,27 +33,12 @@ impl Replica {
     }
 }
 
-fn secret(namespace: &str, name: &str) -> SecretName {
-    SecretName { namespace: namespace.to_owned(), name: name.to_owned() }
-}
-
 fn wanted() -> Wanted {
-    Wanted {
-        names: ["a.test".to_owned()].into(),
-        issuer: IssuerId { namespace: None, name: "le".to_owned() },
-        key: KeyKind::EcdsaP256,
-        duration: None,
-        renew_before: None,
-        challenges: BTreeMap::new(),
-        wanted_by: String::new(),
-        secret_annotations: BTreeMap::new(),
-        secret_labels: BTreeMap::new(),
-    }
+    fixtures::wanted("a.test")
 }
 
 fn certificate() -> HeldCertificate {
-    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-    self_signed(&wanted(), &new_key(KeyKind::EcdsaP256).unwrap(), now).unwrap()
+    fixtures::certificate("a.test")
 }
 
 fn order(url: &str) -> OrderRecord {

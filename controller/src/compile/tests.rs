@@ -1,3 +1,4 @@
+//! Properties of compiling as a whole; what single objects come to is in the golden cases.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fmt::Write as _;

@@ -1,3 +1,4 @@
+//! Configuration files, good and bad.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::path::Path;

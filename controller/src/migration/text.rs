@@ -109,6 +109,8 @@ fn name(row: &NameRow) -> Item {
 fn service(row: &ServiceRow) -> Item {
     let common = match (way(row.change, &row.today, &row.then, row.why.as_ref()), &row.pool) {
         (Common::Before(way), Some(pool)) => Common::Before(format!("{way} of the pool {pool}")),
+        // A request that cannot be met takes nothing away.
+        (Common::Behind(why), Some(_)) => Common::Behind(format!("{why}; until then it has {}", row.then.join(" and "))),
         (common, _) => common,
     };
     Item { rank: row.change as usize, label: label(row.change), common, name: row.service.clone() }

@@ -1,3 +1,4 @@
+//! The table of the module, row by row, and the policy before it.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::path::PathBuf;

@@ -47,34 +47,18 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use std::collections::BTreeMap;
     use std::path::PathBuf;
-    use std::time::{Duration, SystemTime};
 
-    use acme::sign::{new_key, self_signed};
-    use acme::{IssuerId, KeyKind, Wanted};
+    use acme::Wanted;
 
     use super::*;
-
-    fn secret(namespace: &str, name: &str) -> SecretName {
-        SecretName { namespace: namespace.to_owned(), name: name.to_owned() }
-    }
+    use crate::fixtures::{self, secret};
 
     fn wanted() -> Wanted {
-        Wanted {
-            names: ["*.a.test".to_owned()].into(),
-            issuer: IssuerId { namespace: None, name: "le".to_owned() },
-            key: KeyKind::EcdsaP256,
-            duration: None,
-            renew_before: None,
-            challenges: BTreeMap::new(),
-            wanted_by: String::new(),
-            secret_annotations: BTreeMap::new(),
-            secret_labels: BTreeMap::new(),
-        }
+        fixtures::wanted("*.a.test")
     }
 
     fn certificate() -> HeldCertificate {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        self_signed(&wanted(), &new_key(KeyKind::EcdsaP256).unwrap(), now).unwrap()
+        fixtures::certificate("*.a.test")
     }
 
     /// Objects with this Secret.

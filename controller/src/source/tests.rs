@@ -1,3 +1,4 @@
+//! Directories of manifests, read and watched.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeMap;

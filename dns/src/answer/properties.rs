@@ -1,3 +1,4 @@
+//! What holds of every answer, whatever the zone and the question.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 //! Any bytes: no panic, no endless loop, and every reply is a message.

@@ -1,3 +1,4 @@
+//! Answers to single questions.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 //! RFC 4592 sentence by sentence with its own zone, and what the differential test leaves out.

@@ -1,3 +1,4 @@
+//! Zones, and what cannot be one.
 #![allow(clippy::unwrap_used)]
 
 use hickory_proto::rr::RecordType;

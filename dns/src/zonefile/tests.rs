@@ -1,3 +1,4 @@
+//! Zone files, good and bad.
 #![allow(clippy::unwrap_used)]
 
 use super::*;

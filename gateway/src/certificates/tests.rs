@@ -1,3 +1,4 @@
+//! Which certificate answers for a name.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};

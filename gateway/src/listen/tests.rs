@@ -1,3 +1,4 @@
+//! Listeners over real connections.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod deadlines;

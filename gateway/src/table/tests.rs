@@ -1,3 +1,4 @@
+//! Which route wins.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeMap;

@@ -72,7 +72,7 @@ fn the_deprecated_field_names_an_address_too() {
 }
 
 #[test]
-fn what_is_wrong_is_named_with_its_field() {
+fn what_is_wrong_in_annotations_is_named_with_its_field() {
     let ips = "metadata.annotations[metallb.io/loadBalancerIPs]";
     let table = [
         (
@@ -100,6 +100,29 @@ fn what_is_wrong_is_named_with_its_field() {
                 .to_owned(),
         ),
         (
+            json!({"metallb.universe.tf/adress-pool": "private"}),
+            json!({}),
+            "metadata.annotations[metallb.universe.tf/adress-pool]: NoEffect: this annotation has no effect here; those that have one are \
+             metallb.universe.tf/address-pool, metallb.universe.tf/loadBalancerIPs, metallb.universe.tf/allow-shared-ip"
+                .to_owned(),
+        ),
+        (
+            json!({"purelb.io/multi-pool": "true"}),
+            json!({}),
+            "metadata.annotations[purelb.io/multi-pool]: NoEffect: this annotation has no effect here; those that have one are \
+             purelb.io/service-group, purelb.io/addresses, purelb.io/allow-shared-ip"
+                .to_owned(),
+        ),
+    ];
+    for (annotations, spec, expected) in table {
+        assert_eq!(errors(annotations, spec), [expected]);
+    }
+}
+
+#[test]
+fn what_is_wrong_in_the_spec_is_named_with_its_field() {
+    let table = [
+        (
             json!({}),
             json!({"loadBalancerIP": "x"}),
             "spec.loadBalancerIP: InvalidField: \"x\" is not an IP address; write up to two addresses separated by a comma, one of each family"
@@ -120,20 +143,6 @@ fn what_is_wrong_is_named_with_its_field() {
             json!({}),
             json!({"ports": [{"port": 80, "protocol": "tcp"}]}),
             "spec.ports[0].protocol: InvalidField: \"tcp\" is not allowed here; write TCP, UDP or SCTP".to_owned(),
-        ),
-        (
-            json!({"metallb.universe.tf/adress-pool": "private"}),
-            json!({}),
-            "metadata.annotations[metallb.universe.tf/adress-pool]: NoEffect: this annotation has no effect here; those that have one are \
-             metallb.universe.tf/address-pool, metallb.universe.tf/loadBalancerIPs, metallb.universe.tf/allow-shared-ip"
-                .to_owned(),
-        ),
-        (
-            json!({"purelb.io/multi-pool": "true"}),
-            json!({}),
-            "metadata.annotations[purelb.io/multi-pool]: NoEffect: this annotation has no effect here; those that have one are \
-             purelb.io/service-group, purelb.io/addresses, purelb.io/allow-shared-ip"
-                .to_owned(),
         ),
     ];
     for (annotations, spec, expected) in table {

@@ -1,3 +1,4 @@
+//! The webhook's listener over real connections.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::time::SystemTime;

@@ -1,3 +1,4 @@
+//! Reviews of objects as an API server sends them.
 #![allow(clippy::unwrap_used, clippy::panic)]
 #![allow(clippy::needless_pass_by_value, reason = "json!() is written in place")]
 

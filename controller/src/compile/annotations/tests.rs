@@ -1,3 +1,4 @@
+//! Values of annotations and their misspellings.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::time::Duration;

@@ -1,3 +1,4 @@
+//! Steps of the machine that leads or follows.
 #![allow(clippy::unwrap_used)]
 use std::time::Duration;
 

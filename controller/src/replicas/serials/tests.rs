@@ -1,3 +1,4 @@
+//! Serials over leaders, replicas and clocks.
 #![allow(clippy::unwrap_used)]
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};

@@ -1,5 +1,5 @@
-#![allow(clippy::unwrap_used, clippy::panic)]
 //! The watching as a whole, against a scripted API server.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -149,6 +149,50 @@ async fn the_first_read_is_there_when_every_kind_has_listed() {
     assert_eq!(reader.metric("vrata_source_errors_total", "server_error"), 3.0);
 }
 
+type Disturbance = (&'static str, fn(&Server));
+
+/// An event that a watch ends with.
+fn error(code: u16, reason: &str) -> String {
+    json!({"type": "ERROR", "object": status(code, reason)}).to_string()
+}
+
+/// What servers and networks do to a watch.
+fn disturbances() -> [Disturbance; 10] {
+    [
+        ("the connection breaks", |server| server.cut()),
+        ("the past is gone, with a change in it", |server| {
+            server.down(true);
+            server.delete(SPACES, "x");
+            server.put(SPACES, space("y", "0"));
+            server.compact();
+            server.down(false);
+        }),
+        ("410 as an answer", |server| {
+            server.instead("/api/v1/namespaces?&watch", 1, 410, &status(410, "Expired").to_string());
+            server.cut();
+        }),
+        ("too many requests", |server| {
+            server.instead("/api/v1/namespaces", 3, 429, &status(429, "TooManyRequests").to_string());
+            server.cut();
+        }),
+        ("errors as answers", |server| {
+            server.instead("/api/v1/namespaces", 3, 500, "<html>a proxy</html>");
+            server.cut();
+        }),
+        ("an error in the watch", |server| server.say(SPACES, &error(500, "InternalError"))),
+        ("410 in the watch", |server| server.say(SPACES, &error(410, "Expired"))),
+        ("no JSON in the watch", |server| server.say(SPACES, "<html>")),
+        ("no JSON as a list", |server| {
+            server.instead("/api/v1/namespaces?&limit", 2, 200, "{\"items\": [{]");
+            server.say(SPACES, &error(410, "Expired"));
+        }),
+        ("a list without a version", |server| {
+            server.instead("/api/v1/namespaces?&limit", 1, 200, "{\"metadata\": {}, \"items\": []}");
+            server.say(SPACES, &error(410, "Expired"));
+        }),
+    ]
+}
+
 #[tokio::test]
 async fn whatever_the_server_does_nothing_is_lost_and_reading_goes_on() {
     let (server, directory) = (Server::start().await, tempfile::tempdir().unwrap());
@@ -162,42 +206,7 @@ async fn whatever_the_server_does_nothing_is_lost_and_reading_goes_on() {
             noted.fetch_or(!spaces(&reads.borrow_and_update()).contains(&"stays=1".to_owned()), Ordering::SeqCst);
         }
     });
-    let error = |code, reason| json!({"type": "ERROR", "object": status(code, reason)}).to_string();
-    type Disturbance<'a> = (&'a str, &'a dyn Fn(&Server));
-    let disturbances: [Disturbance<'_>; 10] = [
-        ("the connection breaks", &|server| server.cut()),
-        ("the past is gone, with a change in it", &|server| {
-            server.down(true);
-            server.delete(SPACES, "x");
-            server.put(SPACES, space("y", "0"));
-            server.compact();
-            server.down(false);
-        }),
-        ("410 as an answer", &|server| {
-            server.instead("/api/v1/namespaces?&watch", 1, 410, &status(410, "Expired").to_string());
-            server.cut();
-        }),
-        ("too many requests", &|server| {
-            server.instead("/api/v1/namespaces", 3, 429, &status(429, "TooManyRequests").to_string());
-            server.cut();
-        }),
-        ("errors as answers", &|server| {
-            server.instead("/api/v1/namespaces", 3, 500, "<html>a proxy</html>");
-            server.cut();
-        }),
-        ("an error in the watch", &|server| server.say(SPACES, &error(500, "InternalError"))),
-        ("410 in the watch", &|server| server.say(SPACES, &error(410, "Expired"))),
-        ("no JSON in the watch", &|server| server.say(SPACES, "<html>")),
-        ("no JSON as a list", &|server| {
-            server.instead("/api/v1/namespaces?&limit", 2, 200, "{\"items\": [{]");
-            server.say(SPACES, &error(410, "Expired"));
-        }),
-        ("a list without a version", &|server| {
-            server.instead("/api/v1/namespaces?&limit", 1, 200, "{\"metadata\": {}, \"items\": []}");
-            server.say(SPACES, &error(410, "Expired"));
-        }),
-    ];
-    for (round, (what, disturb)) in disturbances.into_iter().enumerate() {
+    for (round, (what, disturb)) in disturbances().into_iter().enumerate() {
         disturb(&server);
         server.put(SPACES, space("z", &round.to_string()));
         reader.until(what, |read| spaces(read).contains(&format!("z={round}"))).await;

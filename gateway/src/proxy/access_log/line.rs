@@ -140,38 +140,40 @@ const fn month_name(month: Month) -> &'static str {
     NAMES[month as usize - 1]
 }
 
-/// Appends one JSON object. Its keys are ingress-nginx's variable names where there is one.
+/// A line of JSON. Its keys are ingress-nginx's variable names where there is one.
+#[derive(Serialize)]
+struct Line<'a> {
+    time: &'a str,
+    remote_addr: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote_user: Option<&'a str>,
+    method: &'a str,
+    scheme: &'static str,
+    host: &'a str,
+    uri: Cow<'a, str>,
+    protocol: &'static str,
+    status: u16,
+    body_bytes_sent: u64,
+    request_length: u64,
+    #[serde(serialize_with = "seconds")]
+    request_time: Duration,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http_referer: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http_user_agent: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ingress: Option<&'a str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    proxy_upstream_name: &'a str,
+    #[serde(skip_serializing_if = "<[Try]>::is_empty")]
+    upstream: &'a [Try],
+    req_id: &'a str,
+}
+
+/// Appends one JSON object.
 pub(crate) fn json(entry: &Entry<'_>, line: &mut Vec<u8>) {
-    #[derive(Serialize)]
-    struct Line<'a> {
-        time: &'a str,
-        remote_addr: IpAddr,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        remote_user: Option<&'a str>,
-        method: &'a str,
-        scheme: &'static str,
-        host: &'a str,
-        uri: Cow<'a, str>,
-        protocol: &'static str,
-        status: u16,
-        body_bytes_sent: u64,
-        request_length: u64,
-        #[serde(serialize_with = "seconds")]
-        request_time: Duration,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        http_referer: Option<Cow<'a, str>>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        http_user_agent: Option<Cow<'a, str>>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        namespace: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        ingress: Option<&'a str>,
-        #[serde(skip_serializing_if = "str::is_empty")]
-        proxy_upstream_name: &'a str,
-        #[serde(skip_serializing_if = "<[Try]>::is_empty")]
-        upstream: &'a [Try],
-        req_id: &'a str,
-    }
     let at = OffsetDateTime::from(entry.at);
     let (date, time) = (at.date(), at.time());
     let (month, day, hour, minute, second, milli) =

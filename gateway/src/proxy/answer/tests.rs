@@ -1,3 +1,4 @@
+//! Answers that are given here.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 use super::*;
 

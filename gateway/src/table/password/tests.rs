@@ -1,3 +1,4 @@
+//! Password hashes against those of other programs.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;

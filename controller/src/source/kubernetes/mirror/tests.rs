@@ -1,3 +1,4 @@
+//! What the mirror makes of what it is told.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use serde_json::json;

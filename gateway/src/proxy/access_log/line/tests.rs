@@ -1,3 +1,4 @@
+//! Lines of the access log.
 #![allow(clippy::unwrap_used)]
 use super::*;
 
