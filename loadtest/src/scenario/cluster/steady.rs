@@ -28,6 +28,10 @@ const CHANGES: u32 = 1_000;
 const ASK_EVERY: Duration = Duration::from_millis(5);
 /// How long an idle cluster is watched.
 const IDLE: Duration = Duration::from_secs(20);
+/// Share of a core below which a replica counts as idle.
+const AT_REST: f64 = 0.01;
+/// How long it may take until it is: Events of thousands of new objects are written at a bounded rate.
+const WORKED_OFF: Duration = Duration::from_secs(300);
 
 pub(super) async fn run(cluster: &Cluster<'_>) -> Result<Table> {
     populate(cluster).await?;
@@ -143,13 +147,13 @@ fn requests(cluster: &Cluster<'_>) -> Result<u32> {
     Ok(u32::try_from(audit.lines().filter(|line| line.contains("system:serviceaccount:vrata-system:vrata")).count())?)
 }
 
-/// Share of a core that the busiest replica uses while nothing changes. It has to come to rest after what was before.
+/// Share of a core that the busiest replica uses while nothing changes, once what came before is worked off.
 async fn idle(replicas: &[Replica]) -> Result<f64> {
     let begun = Instant::now();
     loop {
         let used = used(replicas, IDLE).await?;
         let largest = used.into_iter().fold(0.0, f64::max);
-        if largest < 0.05 || begun.elapsed() > PATIENCE {
+        if largest < AT_REST || begun.elapsed() > WORKED_OFF {
             return Ok(largest);
         }
     }
