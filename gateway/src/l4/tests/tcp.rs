@@ -112,7 +112,7 @@ async fn a_reset_is_passed_on_and_not_taken_for_the_end() {
 async fn an_idle_connection_is_reset_and_a_busy_one_is_not() {
     let (endpoint, _backend) = echo("a").await;
     let mut bench = Bench::new();
-    let listener = Listener { idle_timeout: Duration::from_millis(300), ..to(&[endpoint]) };
+    let listener = Listener { idle_timeout: Duration::from_secs(2), ..to(&[endpoint]) };
     let address = bench.serve(Transport::Tcp, listener).await;
     let (idle, _) = dial(address).await;
     let (mut busy, _) = dial(address).await;

@@ -9,8 +9,8 @@ mod steady;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use e2e::Lab;
 use e2e::lab::install::{self, Options, Replica, Vrata};
-use e2e::{Client, Lab};
 
 use api::Api;
 
@@ -53,11 +53,6 @@ async fn measure(lab: &Lab) -> Result<Vec<Table>> {
 impl Cluster<'_> {
     async fn replicas(&self) -> Result<Vec<Replica>> {
         self.vrata.ready(self.lab, REPLICAS).await
-    }
-
-    /// A client of the gateway, whichever replica it reaches.
-    fn https(&self) -> Result<Client> {
-        self.vrata.https()
     }
 }
 
