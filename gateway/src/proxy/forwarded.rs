@@ -6,13 +6,16 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// Name of the request id's header.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// Name of the header with the client's address alone.
+pub(super) const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+/// Name of the header with the client's address, as proxies write it.
+pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_SCHEME: HeaderName = HeaderName::from_static("x-forwarded-scheme");
-const X_SCHEME: HeaderName = HeaderName::from_static("x-scheme");
+/// Name of the header that says whether the client spoke HTTPS.
+pub(super) const X_SCHEME: HeaderName = HeaderName::from_static("x-scheme");
 const X_ORIGINAL_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-original-forwarded-for");
 const X_ORIGINAL_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-original-forwarded-host");
 

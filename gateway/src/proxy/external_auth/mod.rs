@@ -121,10 +121,17 @@ impl ExternalAuthenticator {
         let original = question.original().ok_or(Fault::Url)?;
         let destination = auth.url.fill(&original).ok_or(Fault::Url)?;
         let asked = subrequest::header(auth, &original, &destination, header, question.request_id).map_err(|_| Fault::Url)?;
-        let answer = match way::way(question, &original, &destination, self.public_https_port)? {
-            Way::Own(route, backend) => self.ask_own(route, backend, &destination, asked, question).await?,
-            Way::Network => self.ask_network(&destination, asked, question).await?,
+        let way = way::way(question, &original, &destination, self.public_https_port)?;
+        // A server behind a route of ours has that route's time, any other the time of the route that is protected.
+        let policy = if let Way::Own(route, _) = &way { &route.policy } else { &question.route.policy };
+        let answer = async {
+            match way {
+                Way::Own(route, backend) => self.ask_own(route, backend, &destination, asked, question).await,
+                Way::Network => self.ask_network(&destination, asked, question).await,
+            }
         };
+        let limit = policy.connect_timeout * 2 + policy.send_timeout + policy.read_timeout;
+        let answer = tokio::time::timeout(limit, answer).await.unwrap_or(Err(Fault::TimedOut))?;
         verdict::verdict(auth, answer.status, &answer.headers)
     }
 
@@ -143,26 +150,14 @@ impl ExternalAuthenticator {
         headers::prepare_request(&mut asked, &client, false, false).map_err(|_| Fault::Url)?;
         let state = self.runtime.of(route);
         let state = state.backend.as_deref().ok_or(Fault::NoRoute)?;
-        self.try_endpoints(backend, state, &route.policy, &asked, question.now).await
+        self.first_answer(backend, state, &route.policy, &asked, question.now).await
     }
 
-    /// Asks a server anywhere else, under the time limits of the route that is protected.
+    /// Asks a server anywhere else.
     async fn ask_network(&self, destination: &Destination, asked: RequestHeader, question: &Question<'_>) -> Result<ResponseHeader, Fault> {
         let backend = way::network_backend(question.route, destination);
         let state = BackendState::new(&backend);
-        self.try_endpoints(&backend, &state, &question.route.policy, &asked, question.now).await
-    }
-
-    async fn try_endpoints(
-        &self,
-        backend: &Backend,
-        state: &BackendState,
-        policy: &Policy,
-        asked: &RequestHeader,
-        now: Duration,
-    ) -> Result<ResponseHeader, Fault> {
-        let limit = policy.connect_timeout * 2 + policy.send_timeout + policy.read_timeout;
-        tokio::time::timeout(limit, self.first_answer(backend, state, policy, asked, now)).await.unwrap_or(Err(Fault::TimedOut))
+        self.first_answer(&backend, &state, &question.route.policy, &asked, question.now).await
     }
 
     /// The answer of the first endpoint that a connection can be made to.

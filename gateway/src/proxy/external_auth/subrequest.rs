@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use pingora_core::Result;
 use pingora_http::RequestHeader;
 
-use crate::proxy::forwarded;
+use crate::proxy::forwarded::{self, X_FORWARDED_FOR, X_REAL_IP, X_REQUEST_ID, X_SCHEME};
 use crate::table::{Destination, ExternalAuth, Original};
 
 const X_ORIGINAL_URL: HeaderName = HeaderName::from_static("x-original-url");
@@ -12,9 +12,6 @@ const X_ORIGINAL_URI: HeaderName = HeaderName::from_static("x-original-uri");
 const X_ORIGINAL_METHOD: HeaderName = HeaderName::from_static("x-original-method");
 const X_SENT_FROM: HeaderName = HeaderName::from_static("x-sent-from");
 const X_AUTH_REQUEST_REDIRECT: HeaderName = HeaderName::from_static("x-auth-request-redirect");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_SCHEME: HeaderName = HeaderName::from_static("x-scheme");
 /// Says which proxies a request went through (RFC 8586): the one way to see a loop that leads over the network.
 const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 const CDN_ID: &str = "vrata-auth-url";
@@ -85,7 +82,7 @@ pub(super) fn header(
     asked.insert_header(X_SENT_FROM, "nginx-ingress-controller")?;
     asked.insert_header(X_REAL_IP, address.as_str())?;
     asked.insert_header(X_FORWARDED_FOR, address.as_str())?;
-    asked.insert_header(forwarded::X_REQUEST_ID, request_id.clone())?;
+    asked.insert_header(X_REQUEST_ID, request_id.clone())?;
     if auth.method.is_some() {
         asked.insert_header(X_ORIGINAL_URI, visible(original.target.to_owned()))?;
         asked.insert_header(X_SCHEME, original.scheme())?;
