@@ -138,13 +138,7 @@ async fn cookies_come_with_failures_only_when_they_always_do() {
 #[tokio::test]
 async fn a_server_that_gives_no_verdict_closes_the_route() {
     let app = Upstream::echo().await;
-    let silent = Upstream::raw(|tcp| async move {
-        let _held = tcp;
-        std::future::pending::<()>().await;
-    })
-    .await;
-    let closing = Upstream::raw(|tcp| async move { drop(tcp) }).await;
-    let garbage = Upstream::raw(super::streaming::answer("SSH-2.0-OpenSSH\r\n\r\n")).await;
+    let [silent, closing, garbage] = Upstream::useless().await;
     let huge = Upstream::answering(|_| (200, vec![("x-auth-request-user", "x".repeat(40 << 10))])).await;
     let policy = Policy { read_timeout: Duration::from_millis(50), ..policy(auth(URL)) };
     for server in [silent.address, closing.address, garbage.address, huge.address, refused().await] {

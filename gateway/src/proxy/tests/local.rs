@@ -149,13 +149,7 @@ async fn connection_with_a_large_body_left_on_it_ends_after_the_answer() {
 
 #[tokio::test]
 async fn upstream_failures_have_their_status() {
-    let silent = Upstream::raw(|tcp| async move {
-        let _held = tcp;
-        std::future::pending::<()>().await;
-    })
-    .await;
-    let closing = Upstream::raw(|tcp| async move { drop(tcp) }).await;
-    let garbage = Upstream::raw(super::streaming::answer("SSH-2.0-OpenSSH\r\n\r\n")).await;
+    let [silent, closing, garbage] = Upstream::useless().await;
     let policy = Policy { read_timeout: Duration::from_millis(50), ..Policy::default() };
     for (endpoints, status) in [
         (vec![], 503),
