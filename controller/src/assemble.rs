@@ -66,7 +66,7 @@ impl Zones {
     /// The zones, at serials that are persisted and that `authority` lets be taken. Where one cannot be built the last one stays.
     pub fn update(
         &mut self,
-        contents: &[ZoneContent],
+        contents: Vec<ZoneContent>,
         effects: &mut Effects,
         authority: &Authority,
         unix_seconds: u32,
@@ -77,9 +77,9 @@ impl Zones {
         for content in contents {
             let before = last.iter().position(|built| *built.zone.origin() == content.origin).map(|at| last.swap_remove(at));
             match before {
-                Some(before) if before.is_current(content, authority) => built.push(before),
+                Some(before) if before.is_current(&content, authority) => built.push(before),
                 before => {
-                    let changed = before.as_ref().is_some_and(|before| before.content != *content || !before.serial.settled);
+                    let changed = before.as_ref().is_some_and(|before| before.content != content || !before.serial.settled);
                     match build(content, changed, effects, authority, unix_seconds) {
                         Ok(zone) => built.push(zone),
                         Err(error) => {
@@ -110,8 +110,8 @@ fn name(content: &ZoneContent) -> String {
 }
 
 /// Builds a zone at the serial it will probably have, and once more where it has another.
-fn build(content: &ZoneContent, changed: bool, effects: &mut Effects, authority: &Authority, unix_seconds: u32) -> Result<Built, AssembleError> {
-    let name = name(content);
+fn build(content: ZoneContent, changed: bool, effects: &mut Effects, authority: &Authority, unix_seconds: u32) -> Result<Built, AssembleError> {
+    let name = name(&content);
     let limits = authority.limits(&name);
     let at = |serial| {
         Zone::build(content.origin.clone(), &content.soa, serial, &content.records, EmptyNonTerminals::InheritWildcard)
@@ -120,7 +120,7 @@ fn build(content: &ZoneContent, changed: bool, effects: &mut Effects, authority:
     let zone = at(effects.likely_serial(&name, changed, limits, unix_seconds))?;
     let serial = effects.serial(&name, zone.content_hash(), limits, unix_seconds)?;
     let zone = if serial.serial == zone.serial() { zone } else { at(serial.serial)? };
-    Ok(Built { content: content.clone(), zone: Arc::new(zone), serial })
+    Ok(Built { content, zone: Arc::new(zone), serial })
 }
 
 /// The zones as they would be served, at serial 1, for explanations without a state directory.

@@ -152,14 +152,15 @@ impl Effects {
         choose(known, changed || known.is_none(), limits, unix_seconds).serial
     }
 
-    /// Writes what changed of the statuses (file name below `status/` to content), and removes those that are gone.
+    /// Writes what changed of the statuses (file name below `status/` to content), and removes those that are gone. In a cluster nobody asks for them.
     ///
     /// # Errors
     /// The first file that cannot be written or removed; the others are still brought up to date.
-    pub fn publish(&mut self, wanted: BTreeMap<String, Vec<u8>>) -> Result<(), EffectsError> {
+    pub fn publish(&mut self, statuses: impl FnOnce() -> BTreeMap<String, Vec<u8>>) -> Result<(), EffectsError> {
         if self.in_cluster {
             return Ok(());
         }
+        let wanted = statuses();
         let mut first = Ok(());
         let gone: BTreeSet<String> = self.statuses.keys().filter(|file| !wanted.contains_key(*file)).cloned().collect();
         for file in gone {
@@ -217,10 +218,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut effects = reopened(&directory);
         let files = |names: &[&str]| names.iter().map(|name| (format!("status/{name}"), name.as_bytes().to_vec())).collect::<BTreeMap<_, _>>();
-        effects.publish(files(&["a/x.json", "b/y.json"])).unwrap();
+        effects.publish(|| files(&["a/x.json", "b/y.json"])).unwrap();
         drop(effects);
         let mut effects = reopened(&directory);
-        effects.publish(files(&["b/y.json", "c/z.json"])).unwrap();
+        effects.publish(|| files(&["b/y.json", "c/z.json"])).unwrap();
         assert_eq!(effects.state().list("status").unwrap(), ["status/b/y.json", "status/c/z.json"]);
     }
 

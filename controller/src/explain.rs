@@ -125,7 +125,7 @@ fn chosen(text: &mut String, view: &View, rule: &Rule) {
         problem
             .object
             .as_ref()
-            .is_some_and(|o| o.kind == "Ingress" && o.namespace.as_deref() == Some(&route.id.namespace) && o.name == route.id.ingress)
+            .is_some_and(|o| &*o.kind == "Ingress" && o.namespace.as_deref() == Some(&route.id.namespace) && *o.name == *route.id.ingress)
     };
     for problem in view.problems.iter().filter(concerns) {
         line(text, format_args!("  {:?}: {}: {}", problem.severity, problem.field, problem.message));

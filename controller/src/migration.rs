@@ -145,7 +145,7 @@ pub fn judge(cluster: Cluster<'_>, settings: &Settings, now: SystemTime) -> (Mig
 /// Whether what was read and configured is enough for this finding.
 fn can_be_told(cluster: Cluster<'_>, settings: &Settings, problem: &Problem) -> bool {
     let about_secret = problem.field.ends_with("secretName") || problem.field.contains("auth-secret");
-    let namespace = problem.object.as_ref().and_then(|object| object.namespace.as_ref());
+    let namespace = problem.object.as_ref().and_then(|object| object.namespace.as_deref());
     match problem.reason {
         Reason::OutsideZones => !settings.zones.is_empty(),
         Reason::PoolExhausted | Reason::AddressNotAllowed => has_pools(cluster.objects, settings),

@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -12,12 +11,14 @@ use crate::problem::{ObjectRef, Origin};
 
 mod cert_manager;
 mod gateway_api;
+mod kind;
 mod metallb;
 
 pub use cert_manager::{
     AcmeSpec, CaSpec, Certificate, CertificateSpec, IssuerRef, IssuerSpec, PrivateKey, SecretKeyRef, SecretTemplate, SelfSignedSpec,
 };
 pub use gateway_api::{GrantFrom, GrantTo, ReferenceGrantSpec};
+pub use kind::Kind;
 pub use metallb::{AddressPoolSpec, ServiceAllocation};
 
 /// Namespace and name; the namespace is empty for kinds that have none.
@@ -33,6 +34,12 @@ impl ObjectKey {
     /// The key of an object.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
+    }
+
+    /// The key of the object that is named.
+    #[must_use]
+    pub fn of(object: &ObjectRef) -> Self {
+        Self::new(object.namespace.as_deref().unwrap_or_default(), &*object.name)
     }
 }
 
@@ -104,8 +111,6 @@ impl Ord for Age {
     }
 }
 
-/// All objects of one kind.
-pub type Kind<T> = BTreeMap<ObjectKey, Arc<Stored<T>>>;
 
 /// Everything that was read.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -99,7 +99,7 @@ impl Passes {
 
         let snapshot = Arc::new(assemble::snapshot(self.generation, &mut compiled));
         self.outlets.gateway.store(snapshot.clone());
-        self.serve_addresses(&compiled, &inputs.serials, now);
+        self.serve_addresses(&mut compiled, &inputs.serials, now);
         self.outlets.wanted.send_if_modified(|wanted| {
             let changed = **wanted != compiled.wanted;
             if changed {
@@ -159,7 +159,7 @@ impl Passes {
     }
 
     /// Forwards and names addresses, once their allocation is on disk.
-    fn serve_addresses(&mut self, compiled: &Compiled, serials: &Authority, now: SystemTime) {
+    fn serve_addresses(&mut self, compiled: &mut Compiled, serials: &Authority, now: SystemTime) {
         if let Err(error) = self.effects.allocate(&compiled.allocations) {
             tracing::error!(%error, "addresses cannot be allocated; what was served goes on");
             return;
@@ -167,14 +167,14 @@ impl Passes {
         self.outlets.l4.send_if_modified(|table| {
             let changed = **table != compiled.l4;
             if changed {
-                *table = Arc::new(compiled.l4.clone());
+                *table = Arc::new(std::mem::take(&mut compiled.l4));
             }
             changed
         });
-        self.serve_zones(&compiled.zones, serials, now);
+        self.serve_zones(std::mem::take(&mut compiled.zones), serials, now);
     }
 
-    fn serve_zones(&mut self, contents: &[ZoneContent], serials: &Authority, now: SystemTime) {
+    fn serve_zones(&mut self, contents: Vec<ZoneContent>, serials: &Authority, now: SystemTime) {
         let seconds = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         #[allow(clippy::cast_possible_truncation, reason = "serials are 32 bits wide and wrap, as the low bits of the time do")]
         let (zones, errors) = self.zones.update(contents, &mut self.effects, serials, seconds as u32);
@@ -196,7 +196,7 @@ impl Passes {
         let view = Arc::new(view);
         let published = Published { generation: self.generation, phase: Phase::Serving, replica, view: view.clone() };
         self.outlets.published.send_replace(Arc::new(published));
-        if let Err(error) = self.effects.publish(object_status::files(&view)) {
+        if let Err(error) = self.effects.publish(|| object_status::files(&view)) {
             tracing::error!(%error, "statuses cannot be written");
         }
         view

@@ -2,19 +2,20 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::Serialize;
 
-/// Names an object.
+/// Names an object. Copies share the texts: a pass makes several for each object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct ObjectRef {
     /// Kind as in the manifest, for instance `Ingress`.
-    pub kind: String,
+    pub kind: Arc<str>,
     /// Namespace; `None` for kinds that have none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
+    pub namespace: Option<Arc<str>>,
     /// Name.
-    pub name: String,
+    pub name: Arc<str>,
 }
 
 impl fmt::Display for ObjectRef {

@@ -61,7 +61,7 @@ fn dated(case: &Path) -> Objects {
 fn asked<T: serde::Serialize>(view: &View, stored: &Stored<T>) -> (BTreeSet<String>, Vec<String>) {
     let mut object = serde_json::to_value(&stored.object).unwrap();
     object["metadata"]["creationTimestamp"] = jiff::Timestamp::from_second(stored.age.created.unwrap()).unwrap().to_string().into();
-    object["metadata"]["namespace"] = stored.reference.namespace.clone().into();
+    object["metadata"]["namespace"] = stored.reference.namespace.as_deref().into();
     let body =
         json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": "1", "operation": "CREATE", "object": object}});
     let answer = review(&serde_json::to_vec(&body).unwrap(), view).unwrap();

@@ -55,7 +55,7 @@ fn objects(case: &Path) -> Objects {
 
 fn routes(compiled: &Compiled) -> String {
     let mut text = String::new();
-    for rule in &compiled.rules {
+    for rule in compiled.table.rules_in_order() {
         let host = match &rule.host {
             HostPattern::Exact(host) => host.clone(),
             HostPattern::Wildcard(base) => format!("*.{base}"),
@@ -205,7 +205,7 @@ impl Named {
     /// All that it did not name, as text.
     fn rest(&self, compiled: &Compiled, had: &BTreeSet<String>) -> String {
         let is_its_backend = |id: &RouteId| self.ingresses.contains(&ObjectKey::new(&id.namespace, &id.ingress));
-        let ids = compiled.rules.iter().map(|rule| (&rule.route.id, rule));
+        let ids = compiled.table.rules_in_order().into_iter().map(|rule| (&rule.route.id, rule));
         let rules = ids.filter(|(id, _)| !self.concerns(&id.host) && !id.namespace.is_empty() && !is_its_backend(id));
         let records = compiled.zones.iter().flat_map(|zone| &zone.records);
         let records = records.filter(|set| !self.concerns(set.owner.to_ascii().trim_end_matches('.')));

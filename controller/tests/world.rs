@@ -260,7 +260,7 @@ impl World {
 
     fn serials_follow_contents(&mut self, compiled: &Compiled) {
         let seconds = u32::try_from(self.now).unwrap();
-        let (zones, errors) = self.zones.update(&compiled.zones, self.effects.as_mut().unwrap(), &Authority::Own, seconds);
+        let (zones, errors) = self.zones.update(compiled.zones.clone(), self.effects.as_mut().unwrap(), &Authority::Own, seconds);
         assert!(errors.is_empty(), "{errors:?}");
         for content in &compiled.zones {
             let name = content.origin.to_string();
@@ -283,7 +283,8 @@ fn open(state: &Path) -> Effects {
 
 /// What data planes and other tenants see.
 fn served(compiled: &Compiled) -> String {
-    let Compiled { rules, zones, wanted, l4, allocations, .. } = compiled;
+    let Compiled { zones, wanted, l4, allocations, .. } = compiled;
+    let rules = compiled.table.rules_in_order();
     let mallory = ObjectKey::new("mallory", "bad");
     assert!(!allocations.services.contains_key(&mallory));
     format!("{rules:#?}{zones:?}{wanted:?}{l4:?}{allocations:?}")

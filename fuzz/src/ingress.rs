@@ -40,7 +40,8 @@ fn full_key(key: &str) -> String {
 fn one<T>(kind: &str, name: &str, object: T) -> Kind<T> {
     let reference = ObjectRef { kind: kind.into(), namespace: Some(NAMESPACE.into()), name: name.into() };
     let age = Age { created: Some(0), origin: None, name: format!("{NAMESPACE}/{name}") };
-    Kind::from([(ObjectKey::new(NAMESPACE, name), Arc::new(Stored { reference, object, origin: None, age, meta: Meta::default() }))])
+    let stored = Stored { reference, object, origin: None, age, meta: Meta::default() };
+    std::iter::once((ObjectKey::new(NAMESPACE, name), Arc::new(stored))).collect()
 }
 
 fn metadata(name: &str) -> ObjectMeta {

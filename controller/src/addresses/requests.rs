@@ -186,9 +186,8 @@ pub fn claim_of(service: &Stored<Service>, class: &ServiceClass) -> Option<Readi
     let shares_with = note(shares_with(annotations), &mut errors).unwrap_or_default();
     let request = errors.is_empty().then_some(request);
     errors.extend(unknown(annotations));
-    let key = ObjectKey::new(service.reference.namespace.clone().unwrap_or_default(), service.reference.name.clone());
     let claim = Claim {
-        service: key,
+        service: ObjectKey::of(&service.reference),
         age: service.age.clone(),
         families,
         ports,

@@ -128,7 +128,7 @@ fn hosts(hosts: &[HostStatus<'_>], routes: &[RouteStatus<'_>]) -> Markup {
     }
     let rows = hosts.iter().take(MOST_ROWS).map(|host| {
         let routes = by_host.remove(host.host).unwrap_or_default();
-        let elsewhere = routes.is_empty() && host.owner.kind != "Ingress";
+        let elsewhere = routes.is_empty() && &*host.owner.kind != "Ingress";
         vec![
             html! { @if host.host == CATCH_ALL { "any other host" } @else { code { (host.host) } } },
             html! { (host.namespace) },

@@ -18,8 +18,8 @@ pub(super) fn wanted(pass: &Pass, now: Timestamp) -> impl Iterator<Item = Status
     let reports: HashMap<ObjectKey, &CertificateReport> = reports.collect();
     let mut refused: HashMap<ObjectKey, &Problem> = HashMap::new();
     for problem in pass.view.problems.iter().filter(|problem| problem.severity == Severity::Error) {
-        if let Some(object) = problem.object.as_ref().filter(|object| object.kind == "Certificate") {
-            refused.entry(ObjectKey::new(object.namespace.clone().unwrap_or_default(), object.name.clone())).or_insert(problem);
+        if let Some(object) = problem.object.as_ref().filter(|object| &*object.kind == "Certificate") {
+            refused.entry(ObjectKey::of(object)).or_insert(problem);
         }
     }
     pass.read.objects.certificates.iter().filter_map(move |(key, stored)| {

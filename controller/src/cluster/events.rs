@@ -173,7 +173,7 @@ fn addresses(pass: &Pass) -> impl Iterator<Item = Message<'_>> {
 fn names(pass: &Pass) -> impl Iterator<Item = Message<'_>> {
     pass.view.report.hosts.iter().filter_map(|host| {
         let dns = host.dns.as_ref().filter(|dns| !dns.records.is_empty())?;
-        let owned = matches!(host.owner.kind.as_str(), "Ingress" | "Service");
+        let owned = matches!(&*host.owner.kind, "Ingress" | "Service");
         owned.then(|| success(&host.owner, "NameServed", "Serve", format!("{} is in DNS: {}", host.host, dns.records.join(", "))))
     })
 }
@@ -183,7 +183,7 @@ fn certificates(pass: &Pass) -> Vec<(ObjectRef, String)> {
     let told = ready.filter_map(|report| {
         let (kind, name) = report.wanted_by.split_once(' ')?;
         let (namespace, name) = name.split_once('/')?;
-        let object = ObjectRef { kind: kind.to_owned(), namespace: Some(namespace.to_owned()), name: name.to_owned() };
+        let object = ObjectRef { kind: kind.into(), namespace: Some(namespace.into()), name: name.into() };
         let until = report.not_after.map(|time| format!(", valid until {time:.0}")).unwrap_or_default();
         Some((object, format!("the certificate for {} is in the Secret {}{until}", report.names.join(", "), report.secret)))
     });

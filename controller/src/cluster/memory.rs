@@ -197,7 +197,7 @@ fn conflict(target: &Target, managers: &[String]) -> Problem {
     let message = format!("{who}; remove that controller, or give the object's class to one of the two; until then the status may not be true");
     Problem {
         severity: Severity::Warning,
-        object: Some(ObjectRef { kind: target.kind.name().to_owned(), namespace: Some(target.key.namespace.clone()), name: target.key.name.clone() }),
+        object: Some(ObjectRef { kind: target.kind.name().into(), namespace: Some(target.key.namespace.as_str().into()), name: target.key.name.as_str().into() }),
         origin: None,
         field: if target.kind == super::write::StatusKind::Certificate { "status".into() } else { "status.loadBalancer.ingress".into() },
         reason: Reason::StatusConflict,

@@ -29,8 +29,8 @@ pub(super) struct Subject {
 /// The object that is named; without its uid where it is not read. `None` for kinds that are not known.
 pub(super) fn find(objects: &Objects, named: &ObjectRef) -> Option<Subject> {
     let api_version = crate::source::api_version_of(&named.kind)?;
-    let key = ObjectKey::new(named.namespace.clone().unwrap_or_default(), named.name.clone());
-    let (uid, created) = match named.kind.as_str() {
+    let key = ObjectKey::of(named);
+    let (uid, created) = match &*named.kind {
         "Ingress" => of(&objects.ingresses, &key),
         "IngressClass" => of(&objects.ingress_classes, &key),
         "Service" => of(&objects.services, &key),
@@ -47,7 +47,7 @@ pub(super) fn find(objects: &Objects, named: &ObjectRef) -> Option<Subject> {
         _ => None,
     }
     .unwrap_or_default();
-    let regarding = Regarding { api_version: api_version.to_owned(), kind: named.kind.clone(), namespace: key.namespace, name: key.name, uid };
+    let regarding = Regarding { api_version: api_version.to_owned(), kind: named.kind.to_string(), namespace: key.namespace, name: key.name, uid };
     Some(Subject { regarding, created })
 }
 

@@ -55,7 +55,7 @@ impl<'a> Pass<'a> {
                 let Some(host) = host.as_deref().filter(|host| permit(host).is_ok()) else { continue };
                 for (position, path) in rule.http.iter().flat_map(|http| &http.paths).enumerate() {
                     let field = format!("spec.rules[{index}].http.paths[{position}]");
-                    if let Some(matched) = routes::read_path(&view, path, &field, &mut findings) {
+                    if let Some(matched) = routes::read_path(&view, path, format_args!("{field}"), &mut findings) {
                         before.report_taken(&view, host, &matched, &field, &mut findings);
                     }
                 }
@@ -112,8 +112,8 @@ impl<'a> Pass<'a> {
     }
 
     fn age_of(self, object: &ObjectRef) -> Option<&'a Age> {
-        let key = ObjectKey::new(object.namespace.clone().unwrap_or_default(), object.name.clone());
-        match object.kind.as_str() {
+        let key = ObjectKey::of(object);
+        match &*object.kind {
             "Ingress" => self.objects.ingresses.get(&key).map(|stored| &stored.age),
             "Service" => self.objects.services.get(&key).map(|stored| &stored.age),
             "Certificate" => self.objects.certificates.get(&key).map(|stored| &stored.age),
@@ -144,7 +144,7 @@ impl Before<'_> {
 
     /// Whether the route is of a rule: what only a defaultBackend serves anybody in the namespace may take.
     fn declares(&self, ingress: &ObjectRef, host: &str, path: &str) -> bool {
-        let key = ObjectKey::new(ingress.namespace.clone().unwrap_or_default(), ingress.name.clone());
+        let key = ObjectKey::of(ingress);
         let spec = self.pass.objects.ingresses.get(&key).and_then(|stored| stored.object.spec.as_ref());
         let rules = spec.into_iter().flat_map(|spec| spec.rules.iter().flatten());
         let of_host = rules.filter(|rule| {
@@ -158,7 +158,7 @@ impl Before<'_> {
 
 impl Holdings for Before<'_> {
     fn holder(&self, host: &str) -> Option<&str> {
-        self.pass.host(host).filter(|report| self.is_older(&report.owner)).map(|report| report.namespace.as_str())
+        self.pass.host(host).filter(|report| self.is_older(&report.owner)).map(|report| &*report.namespace)
     }
 
     fn wildcard(&self, base: &str) -> Option<&str> {
@@ -194,7 +194,7 @@ mod tests {
     }
 
     fn object(name: String) -> ObjectRef {
-        ObjectRef { kind: "Ingress".into(), namespace: Some("a".into()), name }
+        ObjectRef { kind: "Ingress".into(), namespace: Some("a".into()), name: name.into() }
     }
 
     fn hosts(count: usize) -> Vec<HostReport> {

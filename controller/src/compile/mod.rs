@@ -61,6 +61,7 @@ use certificates::Scene;
 use findings::Findings;
 use l4::Addresses;
 use parsed::Parser;
+use zones::Contents;
 pub(crate) use secrets::{is_issued, tls_texts};
 
 /// What is held and was decided before, read back from where it persists.
@@ -88,8 +89,6 @@ impl Default for Facts {
 /// Everything that is to be served, wanted, written and told.
 #[derive(Debug, Default)]
 pub struct Compiled {
-    /// The rules of `table` in order of precedence.
-    pub rules: Vec<gateway::table::Rule>,
     /// Which route serves a host and path.
     pub table: gateway::RoutingTable,
     /// Certificates for the TLS acceptor. No two have a name in common.
@@ -182,15 +181,13 @@ pub fn compile(objects: &Objects, settings: &Settings, facts: &Facts) -> Compile
     let (placed, backends) = routes::gather(&views, &ownership, backends, &decided.served.coverage(), &mut findings);
     let Addresses { allocations, refused: without } = l4::addresses(input, &mut findings);
     let served = if settings.serves_held_only { facts.allocations.common(&allocations) } else { allocations.clone() };
-    let (zones, named) = zones::contents(input, &views, &names, &ownership, &served, &mut findings);
+    let Contents { zones, named, records } = zones::contents(input, &views, &names, &ownership, &served, &mut findings);
     let (l4, services) = load_balancers(input, (&served, without), named, &backends, &mut findings);
 
-    let hosts = summary::hosts(input, &ownership, &placed, &decided, &zones);
+    let hosts = summary::hosts(input, &ownership, &placed, &decided, &records);
     let report = Report { hosts, certificates: summary::certificates(input, &decided.orders, &mut parser), services, refused };
-    let rules: Vec<_> = placed.into_iter().map(|placed| placed.rule).collect();
     Compiled {
-        table: gateway::RoutingTable::build(rules.iter().cloned()),
-        rules,
+        table: gateway::RoutingTable::build(placed.into_iter().map(|placed| placed.rule)),
         certificates: decided.served.certificates(),
         challenges: gateway::Challenges { http01: facts.held.challenges.http01.clone(), tls_alpn01: facts.held.challenges.tls_alpn01.clone() },
         zones,

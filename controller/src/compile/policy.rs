@@ -31,7 +31,7 @@ pub(crate) fn rules(input: Input<'_>, findings: &mut Findings) -> Rules {
         Some(Err(faults)) => faults,
         None => vec![(String::new(), Reason::MissingReference, "does not exist; create it (ownership.configMap names it)".to_owned())],
     };
-    let reference = ObjectRef { kind: "ConfigMap".into(), namespace: Some(key.namespace.clone()), name: key.name.clone() };
+    let reference = ObjectRef { kind: "ConfigMap".into(), namespace: Some(key.namespace.as_str().into()), name: key.name.as_str().into() };
     let origin = stored.and_then(|stored| stored.origin.as_ref());
     let last = input.facts.policy.clone();
     let until = if last.is_some() { "the last policy that could be read goes on" } else { "until then nobody gets a host" };

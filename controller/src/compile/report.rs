@@ -1,5 +1,7 @@
 //! What became of the objects, as plain values for people: `/api/v1/status`, the page, `vrata explain`. No secrets, no decisions.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
@@ -26,7 +28,7 @@ pub struct HostReport {
     /// Its name, `*.`-wildcards as they are written, `*` for the catch-all.
     pub host: String,
     /// Namespace that holds it.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// The object that claimed it first.
     pub owner: ObjectRef,
     /// HTTPS.
@@ -44,7 +46,7 @@ pub struct TlsReport {
     /// Where it stands.
     pub status: TlsStatus,
     /// `namespace/name` of the Secret that serves it.
-    pub secret: Option<String>,
+    pub secret: Option<Arc<str>>,
     /// End of the certificate.
     #[serde(serialize_with = "rfc3339")]
     pub not_after: Option<Timestamp>,
@@ -71,9 +73,9 @@ pub enum TlsStatus {
 #[serde(rename_all = "camelCase")]
 pub struct DnsReport {
     /// The zone.
-    pub zone: String,
+    pub zone: Arc<str>,
     /// Its records, `A 192.0.2.1` or `CNAME name.`.
-    pub records: Vec<String>,
+    pub records: Arc<[String]>,
 }
 
 /// A route.

@@ -1,6 +1,8 @@
 //! From Ingress rules to the rules of the routing table, with ingress-nginx's precedence. Pure.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::fmt::Arguments;
 use std::sync::Arc;
 
 use gateway::table::{Action, HostPattern, Kept, PathMatch, Policy, Route, RouteId, Rule, TlsRedirect};
@@ -15,10 +17,11 @@ use super::names::wildcard_base;
 use crate::ownership::{CATCH_ALL, Ownership};
 use crate::problem::Reason;
 
-/// A rule and the Ingress it is from.
+/// A rule.
 pub(crate) struct Placed<'a> {
     pub(crate) rule: Rule,
-    pub(crate) view: Option<&'a View<'a>>,
+    /// The Ingress it is from, and the host that it is for there.
+    pub(crate) from: Option<(&'a View<'a>, &'a str)>,
 }
 
 /// What is known of a host while its rules are gathered.
@@ -36,9 +39,12 @@ struct Gatherer<'a, 'f> {
     coverage: &'f Coverage,
     tls_hosts: HashSet<&'a str>,
     findings: &'f mut Findings,
-    taken: HashMap<(HostPattern, PathMatch), &'a View<'a>>,
-    policies: HashMap<(*const View<'a>, u8), Arc<Policy>>,
-    hosts: BTreeMap<&'a str, Host<'a>>,
+    /// Who has a path: host, whether it is Exact, text.
+    taken: HashMap<(&'a str, bool, &'a str), &'a View<'a>>,
+    /// By the Ingress whose own they are; `None`: of all that ask for nothing special.
+    policies: HashMap<(Option<*const View<'a>>, u8), Arc<Policy>>,
+    usual: Policy,
+    hosts: HashMap<&'a str, Host<'a>>,
     rules: Vec<Placed<'a>>,
 }
 
@@ -58,8 +64,9 @@ pub(crate) fn gather<'a>(
         tls_hosts: tls.collect(),
         findings,
         taken: HashMap::with_capacity(views.len()),
-        policies: HashMap::with_capacity(views.len()),
-        hosts: BTreeMap::new(),
+        policies: HashMap::new(),
+        usual: Policy::default(),
+        hosts: HashMap::with_capacity(views.len()),
         rules: Vec::with_capacity(views.len()),
     };
     for view in views {
@@ -72,9 +79,14 @@ pub(crate) fn gather<'a>(
     (rules, gatherer.backends)
 }
 
+/// The path as it is matched.
+fn written(path: &HTTPIngressPath) -> &str {
+    path.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/")
+}
+
 /// What a path matches; `None` after a finding.
-pub(crate) fn read_path(view: &View<'_>, path: &HTTPIngressPath, field: &str, findings: &mut Findings) -> Option<PathMatch> {
-    let text = path.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
+pub(crate) fn read_path(view: &View<'_>, path: &HTTPIngressPath, field: Arguments<'_>, findings: &mut Findings) -> Option<PathMatch> {
+    let text = written(path);
     let matched = match path.path_type.as_str() {
         "Exact" => PathMatch::Exact(text.to_owned()),
         "" | "Prefix" | "ImplementationSpecific" => PathMatch::Prefix(text.to_owned()),
@@ -107,7 +119,7 @@ impl<'a> Gatherer<'a, '_> {
             let Some(host) = host.as_deref().filter(|host| owned(host)) else { continue };
             self.hosts.entry(host).or_insert(Host { first: view, has_root: false, has_rules: false });
             for (position, path) in rule.http.iter().flat_map(|http| &http.paths).enumerate() {
-                self.add_path(view, host, path, &format!("spec.rules[{index}].http.paths[{position}]"));
+                self.add_path(view, host, path, format_args!("spec.rules[{index}].http.paths[{position}]"));
             }
         }
         if view.rule_hosts.is_empty() && view.spec.default_backend.is_some() && owned(CATCH_ALL) {
@@ -115,15 +127,20 @@ impl<'a> Gatherer<'a, '_> {
         }
     }
 
-    fn add_path(&mut self, view: &'a View<'a>, host: &'a str, path: &'a HTTPIngressPath, field: &str) {
+    fn add_path(&mut self, view: &'a View<'a>, host: &'a str, path: &'a HTTPIngressPath, field: Arguments<'_>) {
         let Some(matched) = read_path(view, path, field, self.findings) else { return };
-        if let Some(first) = self.taken.get(&(pattern(host), matched.clone())) {
-            return self.findings.error(view.stored, format!("{field}.path"), Reason::PathTaken, taken(host, &first.key.to_string()));
+        let (is_exact, text) = (matches!(matched, PathMatch::Exact(_)), written(path));
+        match self.taken.entry((host, is_exact, text)) {
+            Entry::Occupied(first) => {
+                let message = taken(host, &first.get().key.to_string());
+                return self.findings.error(view.stored, format!("{field}.path"), Reason::PathTaken, message);
+            }
+            Entry::Vacant(free) => drop(free.insert(view)),
         }
-        let action = self.action(view, &path.backend, &format!("{field}.backend"));
+        let action = self.action(view, &path.backend, format_args!("{field}.backend"));
         if let Some(host) = self.hosts.get_mut(host) {
             host.has_rules = true;
-            host.has_root |= matched == PathMatch::Prefix("/".to_owned());
+            host.has_root |= !is_exact && text == "/";
         }
         self.place(view, host, matched, action);
     }
@@ -135,12 +152,10 @@ impl<'a> Gatherer<'a, '_> {
         let name = if host == CATCH_ALL { String::new() } else { host.to_owned() };
         let id = RouteId { namespace: view.key.namespace.clone(), ingress: view.key.name.clone(), host: name, path: text };
         let route = Arc::new(Route { id, policy: self.policy(view, host), action, kept: Kept::default() });
-        let host = pattern(host);
-        self.taken.insert((host.clone(), path.clone()), view);
-        self.rules.push(Placed { rule: Rule { host, path, route }, view: Some(view) });
+        self.rules.push(Placed { rule: Rule { host: pattern(host), path, route }, from: Some((view, host)) });
     }
 
-    fn action(&mut self, view: &'a View<'a>, backend: &'a IngressBackend, field: &str) -> Action {
+    fn action(&mut self, view: &'a View<'a>, backend: &'a IngressBackend, field: Arguments<'_>) -> Action {
         let unavailable = |reason: String| Action::Fail { status: 503, reason };
         let resolved = match (&backend.service, &backend.resource) {
             (Some(service), _) => self.backends.resolve(&view.key.namespace, service, view.options.protocol),
@@ -175,12 +190,13 @@ impl<'a> Gatherer<'a, '_> {
 
     /// What no rule of a host serves: the defaultBackend of the Ingress that declared the host first, else 404.
     fn add_defaults(&mut self) {
-        let open: Vec<_> = self.hosts.iter().filter(|(_, host)| !host.has_root).map(|(name, host)| (*name, host.first, host.has_rules)).collect();
+        let mut open: Vec<_> = self.hosts.iter().filter(|(_, host)| !host.has_root).map(|(name, host)| (*name, host.first, host.has_rules)).collect();
+        open.sort_unstable_by_key(|(name, ..)| *name);
         for (name, view, has_rules) in open {
             let root = PathMatch::Prefix("/".to_owned());
             match &view.spec.default_backend {
                 Some(backend) => {
-                    let action = self.action(view, backend, "spec.defaultBackend");
+                    let action = self.action(view, backend, format_args!("spec.defaultBackend"));
                     self.place(view, name, root, action);
                 }
                 // The host is declared all the same: it must not fall to the catch-all.
@@ -205,11 +221,11 @@ impl<'a> Gatherer<'a, '_> {
                 action,
                 kept: Kept::default(),
             });
-            self.rules.push(Placed { rule: Rule { host: HostPattern::Exact(name.clone()), path: PathMatch::Prefix("/".into()), route }, view: None });
+            self.rules.push(Placed { rule: Rule { host: HostPattern::Exact(name.clone()), path: PathMatch::Prefix("/".into()), route }, from: None });
         }
     }
 
-    /// The policy of an Ingress, one for each way its hosts are redirected.
+    /// The policy of an Ingress, one for each way its hosts are redirected. What thousands share stays in the processor's cache.
     fn policy(&mut self, view: &'a View<'a>, host: &str) -> Arc<Policy> {
         let tls_redirect = match view.options.redirect {
             Redirect::Always => TlsRedirect::Always,
@@ -219,7 +235,8 @@ impl<'a> Gatherer<'a, '_> {
             Redirect::WithCertificate => TlsRedirect::Never,
         };
         let make = || Arc::new(Policy { tls_redirect, ..view.options.policy.clone() });
-        Arc::clone(self.policies.entry((std::ptr::from_ref(view), tls_redirect as u8)).or_insert_with(make))
+        let whose = (view.options.policy != self.usual).then_some(std::ptr::from_ref(view));
+        Arc::clone(self.policies.entry((whose, tls_redirect as u8)).or_insert_with(make))
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use acme::{CertificateState, SecretName, Wanted};
-use gateway::table::{Action, HostPattern, PathMatch, Route};
+use gateway::table::{Action, PathMatch, Route};
 use jiff::Timestamp;
 
 use super::certificates::{Decided, Orders};
@@ -15,44 +16,40 @@ use super::report::{CertificateReport, CertificateStatus, DnsReport, HostReport,
 use super::routes::Placed;
 use super::secrets::{find, is_issued, tls_pair};
 use super::zones::zone_of;
-use super::{CertificateSource, Input, ZoneContent};
-use crate::ownership::{CATCH_ALL, Ownership};
+use super::{CertificateSource, Input};
+use crate::ownership::{Holder, Ownership};
 
-/// All hosts that are held, by name.
+/// All hosts that are held, by name; `records` are what is told of their DNS.
 pub(crate) fn hosts(
     input: Input<'_>,
     ownership: &Ownership<'_>,
     rules: &[Placed<'_>],
     decided: &Decided<'_>,
-    zones: &[ZoneContent],
+    records: &HashMap<&str, Arc<[String]>>,
 ) -> Vec<HostReport> {
-    let mut routes: HashMap<String, Vec<RouteReport>> = HashMap::with_capacity(rules.len());
+    let mut routes: HashMap<&str, Vec<RouteReport>> = HashMap::with_capacity(rules.len());
     for placed in rules {
-        if let Some(view) = placed.view {
-            let host = match &placed.rule.host {
-                HostPattern::Exact(host) => host.clone(),
-                HostPattern::Wildcard(base) => format!("*.{base}"),
-                HostPattern::Any => CATCH_ALL.to_owned(),
-            };
+        if let Some((view, host)) = placed.from {
             routes.entry(host).or_default().push(route(&placed.rule.path, &placed.rule.route, &view.stored.reference));
         }
     }
-    let mut records = records_by_owner(zones);
-    let pending = pending(input, &decided.orders);
-    let mut hosts: Vec<HostReport> = ownership
-        .hosts()
-        .map(|(host, holder)| HostReport {
-            host: host.to_owned(),
-            namespace: holder.namespace.to_owned(),
-            owner: holder.object.clone(),
-            tls: tls(host, decided, &pending),
-            dns: zone_of(&input.settings.zones, wildcard_base(host).unwrap_or(host))
-                .map(|index| DnsReport { zone: input.settings.zones[index].origin.clone(), records: records.remove(host).unwrap_or_default() }),
-            routes: routes.remove(host).unwrap_or_default(),
-        })
-        .collect();
-    hosts.sort_unstable_by(|a, b| a.host.cmp(&b.host));
-    hosts
+    let zones: Vec<Arc<str>> = input.settings.zones.iter().map(|zone| zone.origin.as_str().into()).collect();
+    let dns = |host: &str| {
+        let zone = Arc::clone(&zones[zone_of(&input.settings.zones, wildcard_base(host).unwrap_or(host))?]);
+        Some(DnsReport { zone, records: records.get(host).cloned().unwrap_or_default() })
+    };
+    let mut tls = Tls { decided, pending: pending(input, &decided.orders), secrets: HashMap::new() };
+    let mut held: Vec<_> = ownership.hosts().collect();
+    held.sort_unstable_by_key(|(host, _)| *host);
+    let report = |(host, holder): (&str, &Holder<'_>)| HostReport {
+        host: host.to_owned(),
+        namespace: holder.object.namespace.clone().unwrap_or_else(|| holder.namespace.into()),
+        owner: holder.object.clone(),
+        tls: tls.report(host),
+        dns: dns(host),
+        routes: routes.remove(host).unwrap_or_default(),
+    };
+    held.into_iter().map(report).collect()
 }
 
 fn route(path: &PathMatch, route: &Route, ingress: &crate::problem::ObjectRef) -> RouteReport {
@@ -67,17 +64,6 @@ fn route(path: &PathMatch, route: &Route, ingress: &crate::problem::ObjectRef) -
     RouteReport { path, path_type, ingress: ingress.clone(), backend, endpoints, refused }
 }
 
-fn records_by_owner(zones: &[ZoneContent]) -> HashMap<String, Vec<String>> {
-    let mut records: HashMap<String, Vec<String>> = HashMap::with_capacity(zones.iter().map(|zone| zone.records.len()).sum());
-    for set in zones.iter().flat_map(|zone| &zone.records) {
-        let mut owner = set.owner.to_ascii();
-        owner.make_ascii_lowercase();
-        owner.truncate(owner.trim_end_matches('.').len());
-        records.entry(owner).or_default().extend(set.data.iter().map(|data| format!("{} {data}", data.record_type())));
-    }
-    records
-}
-
 /// Hosts whose own certificate is wanted and not there: whether its order failed.
 fn pending<'o>(input: Input<'_>, orders: &'o Orders<'_>) -> HashMap<&'o str, bool> {
     let held = &input.facts.held;
@@ -89,19 +75,30 @@ fn pending<'o>(input: Input<'_>, orders: &'o Orders<'_>) -> HashMap<&'o str, boo
     names.collect()
 }
 
-fn tls(host: &str, decided: &Decided<'_>, pending: &HashMap<&str, bool>) -> TlsReport {
-    if let Some((source, certificate)) = decided.served.for_host(host) {
-        let (CertificateSource::Held(secret) | CertificateSource::Tenant(secret)) = source;
-        let status = if secret.namespace == SecretName::PLATFORM { TlsStatus::Wildcard } else { TlsStatus::Own };
-        return TlsReport { status, secret: Some(secret.to_string()), not_after: timestamp(certificate.not_after()) };
+/// What there is to tell of HTTPS.
+struct Tls<'d> {
+    decided: &'d Decided<'d>,
+    pending: HashMap<&'d str, bool>,
+    /// Names of Secrets that were told before: most hosts have the same.
+    secrets: HashMap<&'d SecretName, Arc<str>>,
+}
+
+impl Tls<'_> {
+    fn report(&mut self, host: &str) -> TlsReport {
+        if let Some((source, certificate)) = self.decided.served.for_host(host) {
+            let (CertificateSource::Held(secret) | CertificateSource::Tenant(secret)) = source;
+            let status = if secret.namespace == SecretName::PLATFORM { TlsStatus::Wildcard } else { TlsStatus::Own };
+            let secret = self.secrets.entry(secret).or_insert_with(|| secret.to_string().into());
+            return TlsReport { status, secret: Some(Arc::clone(secret)), not_after: timestamp(certificate.not_after()) };
+        }
+        let wildcard = host.split_once('.').map(|(_, parent)| format!("*.{parent}"));
+        let status = match self.pending.get(host).or_else(|| self.pending.get(wildcard.as_deref()?)) {
+            Some(true) => TlsStatus::Failed,
+            Some(false) => TlsStatus::Issuing,
+            None => TlsStatus::None,
+        };
+        TlsReport { status, secret: None, not_after: None }
     }
-    let wildcard = host.split_once('.').map(|(_, parent)| format!("*.{parent}"));
-    let status = match pending.get(host).or_else(|| pending.get(wildcard.as_deref()?)) {
-        Some(true) => TlsStatus::Failed,
-        Some(false) => TlsStatus::Issuing,
-        None => TlsStatus::None,
-    };
-    TlsReport { status, secret: None, not_after: None }
 }
 
 /// All certificates that are wanted, by Secret.

@@ -69,7 +69,7 @@ fn the_zones_wildcard_serves_every_host_one_label_below_and_turns_the_redirect_o
     let compiled = compile(&objects, &settings(), &facts(held));
     let source = CertificateSource::Held(platform);
     assert_eq!(served(&compiled), [("*.dyn.example.org".to_owned(), source.clone()), ("dyn.example.org".to_owned(), source)]);
-    let redirects: Vec<_> = compiled.rules.iter().map(|rule| (rule.route.id.host.as_str(), rule.route.policy.tls_redirect)).collect();
+    let redirects: Vec<_> = compiled.table.rules_in_order().into_iter().map(|rule| (rule.route.id.host.as_str(), rule.route.policy.tls_redirect)).collect();
     assert_eq!(redirects, [("web.dyn.example.org", TlsRedirect::Always), ("x.web.dyn.example.org", TlsRedirect::Never)]);
     let status: Vec<_> = compiled.report.hosts.iter().map(|host| (host.host.as_str(), host.tls.status)).collect();
     assert_eq!(status, [("web.dyn.example.org", TlsStatus::Wildcard), ("x.web.dyn.example.org", TlsStatus::None)]);
@@ -126,7 +126,8 @@ fn challenges_reach_the_zone_and_the_gateway_and_no_foreign_zone() {
 
 /// The clauses of a compilation that can be compared.
 fn comparable(compiled: &Compiled) -> String {
-    let Compiled { rules, certificates, zones, wanted, l4, allocations, problems, report, challenges, .. } = compiled;
+    let Compiled { certificates, zones, wanted, l4, allocations, problems, report, challenges, .. } = compiled;
+    let rules = compiled.table.rules_in_order();
     format!("{rules:#?}{certificates:?}{zones:?}{wanted:?}{l4:?}{allocations:?}{problems:?}{report:?}{challenges:?}")
 }
 
@@ -185,7 +186,7 @@ fn ten_thousand_ingresses() {
         let start = Instant::now();
         let compiled = compile(&objects, &settings, &facts);
         let took = start.elapsed();
-        println!("{} Ingresses, {} rules, {} problems: {took:?}", objects.ingresses.len(), compiled.rules.len(), compiled.problems.len());
+        println!("{} Ingresses, {} rules, {} problems: {took:?}", objects.ingresses.len(), compiled.table.rules().count(), compiled.problems.len());
     }
 }
 

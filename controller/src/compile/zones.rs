@@ -1,7 +1,8 @@
 //! What each zone holds: the zone file, the hosts of Ingresses, the names of Services, the challenges of the moment. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use dns::record::RecordType;
 use dns::{Name, RecordSet, Soa};
@@ -63,7 +64,17 @@ struct Wish<'a> {
     target: Target<'a>,
 }
 
-/// Contents of all zones, in the order of the configuration, and the names that lead to each Service.
+/// What zones are made of.
+pub(crate) struct Contents<'a> {
+    /// Contents of all zones, in the order of the configuration.
+    pub(crate) zones: Vec<ZoneContent>,
+    /// The names that lead to each Service, sorted.
+    pub(crate) named: BTreeMap<&'a ObjectRef, Vec<String>>,
+    /// The records of each host, for people.
+    pub(crate) records: HashMap<&'a str, Arc<[String]>>,
+}
+
+/// What all zones hold.
 pub(crate) fn contents<'a>(
     input: Input<'a>,
     views: &'a [View<'a>],
@@ -71,28 +82,40 @@ pub(crate) fn contents<'a>(
     ownership: &Ownership<'a>,
     allocations: &'a Allocations,
     findings: &mut Findings,
-) -> (Vec<ZoneContent>, BTreeMap<&'a ObjectRef, Vec<String>>) {
+) -> Contents<'a> {
     let mut named: BTreeMap<&ObjectRef, Vec<String>> = BTreeMap::new();
     let wishes = wishes(views, services, ownership, allocations, findings);
-    let mut records: Vec<Vec<RecordSet>> = input.settings.zones.iter().map(|zone| base(input, zone)).collect();
-    for (host, wish) in &wishes {
+    let zones = &input.settings.zones;
+    let mut records: Vec<Vec<RecordSet>> = zones.iter().map(|zone| base(input, zone)).collect();
+    let of_gateway: Vec<Arc<[String]>> = zones.iter().map(|zone| texts(&host_records(input, zone, &zone.origin, Target::Gateway))).collect();
+    let mut of_hosts = HashMap::with_capacity(wishes.len());
+    for (host, wish) in wishes {
         if matches!(wish.target, Target::Addresses(..)) {
-            named.entry(wish.object).or_default().push((*host).to_owned());
+            named.entry(wish.object).or_default().push(host.to_owned());
         }
-        if let Some((zone, sets)) = zone_of(&input.settings.zones, wildcard_base(host).unwrap_or(host))
-            .and_then(|index| Some((&input.settings.zones[index], records.get_mut(index)?)))
-        {
-            sets.extend(host_records(input, zone, host, wish.target));
+        if let Some(index) = zone_of(zones, wildcard_base(host).unwrap_or(host)) {
+            let sets = host_records(input, &zones[index], host, wish.target);
+            let told = if matches!(wish.target, Target::Gateway) { Arc::clone(&of_gateway[index]) } else { texts(&sets) };
+            if !sets.is_empty() {
+                of_hosts.insert(host, told);
+            }
+            records[index].extend(sets);
         }
     }
+    named.values_mut().for_each(|names| names.sort_unstable());
     for (owner, values) in &input.facts.held.challenges.dns01 {
         let index = zone_of(&input.settings.zones, owner);
         if let Some((sets, owner)) = index.and_then(|index| records.get_mut(index)).zip(absolute(owner)) {
             sets.push(dns::record::txt(owner, CHALLENGE_TTL, values.iter().map(String::as_str)));
         }
     }
-    let zones = input.settings.zones.iter().zip(records);
-    (zones.map(|(zone, sets)| ZoneContent { origin: zone.apex.clone(), soa: soa(zone), records: merged(sets) }).collect(), named)
+    let zones = zones.iter().zip(records);
+    let zones = zones.map(|(zone, sets)| ZoneContent { origin: zone.apex.clone(), soa: soa(zone), records: merged(sets) }).collect();
+    Contents { zones, named, records: of_hosts }
+}
+
+fn texts(sets: &[RecordSet]) -> Arc<[String]> {
+    sets.iter().flat_map(|set| set.data.iter().map(|data| format!("{} {data}", data.record_type()))).collect()
 }
 
 /// The zone that a name is in: the one with the longest apex.
@@ -108,8 +131,8 @@ fn wishes<'a>(
     ownership: &Ownership<'a>,
     allocations: &'a Allocations,
     findings: &mut Findings,
-) -> BTreeMap<&'a str, Wish<'a>> {
-    let mut wishes: BTreeMap<&'a str, Wish<'a>> = BTreeMap::new();
+) -> HashMap<&'a str, Wish<'a>> {
+    let mut wishes: HashMap<&'a str, Wish<'a>> = HashMap::with_capacity(views.len());
     for view in views.iter().filter(|view| !view.dns_elsewhere) {
         let hosts = view.rule_hosts.iter().chain(view.tls_hosts.iter().flatten()).flatten();
         for host in hosts.filter(|host| *host != CATCH_ALL && ownership.permit(view.namespace(), host).is_ok()) {

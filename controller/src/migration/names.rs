@@ -82,7 +82,7 @@ impl<'a> Answers<'a> {
             () if !ours => without(Change::Elsewhere, "whoever gives the Service its address names it too"),
             () => match (self.refused.get(&(object, name)), self.hosts.get(name).and_then(|host| host.dns.as_ref())) {
                 (Some(refused), _) => without(Change::Refused, refused),
-                (None, Some(dns)) if !dns.records.is_empty() => (self.change(today, &dns.records), dns.records.clone(), None),
+                (None, Some(dns)) if !dns.records.is_empty() => (self.change(today, &dns.records), dns.records.to_vec(), None),
                 // Where it has no address yet, or none is configured, there is nothing to answer with.
                 (None, _) => (Change::Unknown, Vec::new(), None),
             },

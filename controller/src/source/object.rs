@@ -114,8 +114,8 @@ pub struct Identity {
 impl Identity {
     /// The same, for people.
     pub fn reference(&self) -> ObjectRef {
-        let namespace = (!self.key.namespace.is_empty()).then(|| self.key.namespace.clone());
-        ObjectRef { kind: self.kind.name().to_owned(), namespace, name: self.key.name.clone() }
+        let namespace = (!self.key.namespace.is_empty()).then(|| self.key.namespace.as_str().into());
+        ObjectRef { kind: self.kind.name().into(), namespace, name: self.key.name.as_str().into() }
     }
 }
 

@@ -15,7 +15,6 @@ mod template;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(crate) use external_auth::Destination;
@@ -67,20 +66,30 @@ impl RoutingTable {
     /// Builds the table. Rules come in order of precedence: where two have the same host and path, the first one is kept.
     #[must_use]
     pub fn build(rules: impl IntoIterator<Item = Rule>) -> Self {
-        let mut by_host: BTreeMap<HostPattern, Vec<Rule>> = BTreeMap::new();
-        for rule in rules {
-            by_host.entry(rule.host.clone()).or_default().push(rule);
-        }
+        let mut rules: Vec<Rule> = rules.into_iter().collect();
+        // Those of one host come together, in the order they were given.
+        rules.sort_by(|a, b| a.host.cmp(&b.host));
         let mut table = Self::default();
-        for (pattern, rules) in by_host {
-            let rules = HostRules::new(rules);
-            if pattern == HostPattern::Any {
-                table.any = Some(rules);
-            } else {
-                table.hosts.entry(&pattern, || rules);
+        let mut rules = rules.into_iter().peekable();
+        while let Some(first) = rules.next() {
+            let mut of_host = vec![first];
+            while let Some(next) = rules.next_if(|next| next.host == of_host[0].host) {
+                of_host.push(next);
             }
+            table.add(of_host);
         }
         table
+    }
+
+    /// Rules of one host.
+    fn add(&mut self, rules: Vec<Rule>) {
+        let Some(pattern) = rules.first().map(|rule| rule.host.clone()) else { return };
+        let rules = HostRules::new(rules);
+        if pattern == HostPattern::Any {
+            self.any = Some(rules);
+        } else {
+            self.hosts.entry(&pattern, || rules);
+        }
     }
 
     /// The route for a host and path. Both are as the request has them: the host without its port, in any case, perhaps with a trailing dot; the path
@@ -118,6 +127,14 @@ impl RoutingTable {
     /// All rules that can be selected, in no particular order.
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
         self.hosts.values().chain(&self.any).flat_map(HostRules::rules)
+    }
+
+    /// The same by host and path.
+    #[must_use]
+    pub fn rules_in_order(&self) -> Vec<&Rule> {
+        let mut rules: Vec<_> = self.rules().collect();
+        rules.sort_by(|a, b| (&a.host, &a.path).cmp(&(&b.host, &b.path)));
+        rules
     }
 }
 

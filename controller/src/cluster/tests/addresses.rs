@@ -42,7 +42,7 @@ fn an_address_is_served_once_it_is_held() {
     assert_eq!(before.allocations.services.len(), 1);
     assert_eq!(world.step(), ["Service team/db = 198.51.100.0"]);
     assert_eq!(world.step(), ["Normal AddressAllocated Service team/db", "Normal NameServed Service team/db"]);
-    assert_eq!(records(&world.pass()), ["A 198.51.100.0"]);
+    assert_eq!(*records(&world.pass()), ["A 198.51.100.0"]);
 }
 
 #[test]

@@ -68,12 +68,12 @@ fn complete<T>(kind: Kind, stored: &Stored<T>, mut value: Value) -> Value {
     let meta = &stored.meta;
     value["apiVersion"] = kind.api_version().into();
     value["kind"] = kind.name().into();
-    value["metadata"]["name"] = stored.reference.name.as_str().into();
+    value["metadata"]["name"] = (*stored.reference.name).into();
     value["metadata"]["uid"] = meta.uid.as_str().into();
     value["metadata"]["resourceVersion"] = meta.resource_version.as_str().into();
     value["metadata"]["labels"] = json!(meta.labels);
     if let Some(namespace) = &stored.reference.namespace {
-        value["metadata"]["namespace"] = namespace.as_str().into();
+        value["metadata"]["namespace"] = (**namespace).into();
     }
     if let Some(generation) = meta.generation {
         value["metadata"]["generation"] = generation.into();

@@ -121,7 +121,7 @@ fn ingress(name: &str, secret: Option<&str>) -> Value {
 }
 
 fn secrets(read: &Read) -> Vec<(&str, &[u8])> {
-    read.objects.secrets.values().map(|stored| (stored.reference.name.as_str(), stored.object.data.as_ref().unwrap()["v"].0.as_slice())).collect()
+    read.objects.secrets.values().map(|stored| (&*stored.reference.name, stored.object.data.as_ref().unwrap()["v"].0.as_slice())).collect()
 }
 
 #[tokio::test]

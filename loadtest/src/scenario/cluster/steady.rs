@@ -16,7 +16,7 @@ use crate::process::{cpu_of, resident};
 use crate::table::Table;
 
 const NAMESPACES: u32 = 200;
-/// Ingresses, and as many Services.
+/// Ingresses, and as many Services, each with an EndpointSlice.
 const SIZE: u32 = 5_000;
 /// Objects that are created at the same time.
 const AT_ONCE: usize = 16;
@@ -24,25 +24,26 @@ const AT_ONCE: usize = 16;
 const RATE: u32 = 50;
 /// Changes in all.
 const CHANGES: u32 = 1_000;
-/// Between two questions whether a change is served.
-const ASK_EVERY: Duration = Duration::from_millis(5);
+/// Between two questions whether a change is served: of dozens that wait, each is asked for, and that must not be what takes the cores.
+const ASK_EVERY: Duration = Duration::from_millis(20);
 /// How long an idle cluster is watched.
 const IDLE: Duration = Duration::from_secs(20);
 /// Share of a core below which a replica counts as idle.
 const AT_REST: f64 = 0.01;
 /// How long it may take until it is: Events of thousands of new objects are written at a bounded rate.
-const WORKED_OFF: Duration = Duration::from_secs(300);
+const WORKED_OFF: Duration = Duration::from_secs(600);
 
 pub(super) async fn run(cluster: &Cluster<'_>) -> Result<Table> {
     populate(cluster).await?;
     let replicas = cluster.replicas().await?;
     everywhere(&replicas, &host(SIZE - 1)).await?;
     let idle = idle(&replicas).await?;
-    let asked = requests(cluster)?;
+    let (asked, spent, begun) = (requests(cluster)?, cpu(&replicas)?, Instant::now());
     let latencies = change(cluster, &replicas).await?;
+    let (took, spent) = (begun.elapsed(), largest_share(&spent, &cpu(&replicas)?, begun.elapsed()));
     let asked = requests(cluster)? - asked;
     let note = format!(
-        "{SIZE} Ingresses and {SIZE} Services in {NAMESPACES} namespaces, three replicas. {RATE} Ingresses a second get another host; a change is served when a \
+        "{SIZE} Ingresses and {SIZE} Services with an EndpointSlice each in {NAMESPACES} namespaces, three replicas. {RATE} Ingresses a second get another host; a change is served when a \
          replica, another one each time, knows the host, asked every {} ms. The two cores also run the API server, etcd and the client.",
         ASK_EVERY.as_millis()
     );
@@ -51,6 +52,7 @@ pub(super) async fn run(cluster: &Cluster<'_>) -> Result<Table> {
         table.row([format!("API request to served, {what} of {CHANGES}"), milliseconds(&latencies, share)]);
     }
     table.row(["requests of all replicas to the API server for each change".to_owned(), format!("{:.2}", f64::from(asked) / f64::from(CHANGES))]);
+    table.row(["CPU of a replica during the changes, largest".to_owned(), format!("{:.0} % of a core, over {:.0} s", spent * 100.0, took.as_secs_f64())]);
     table.row(["memory of a replica (resident), largest".to_owned(), format!("{} MiB", memory(&replicas)?)]);
     table.row([format!("CPU of an idle replica, largest, over {} s", IDLE.as_secs()), format!("{:.2} % of a core", idle * 100.0)]);
     Ok(table)
@@ -63,7 +65,9 @@ async fn populate(cluster: &Cluster<'_>) -> Result<()> {
         ("/api/v1/namespaces".to_owned(), object)
     });
     stream::iter(namespaces).map(create).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
-    let objects = (0..SIZE).flat_map(|n| [(format!("/api/v1/namespaces/{}/services", namespace(n)), service(n)), (ingresses(n), ingress(n))]);
+    let slices = |n| format!("/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices", namespace(n));
+    let services = |n| format!("/api/v1/namespaces/{}/services", namespace(n));
+    let objects = (0..SIZE).flat_map(|n| [(services(n), service(n)), (slices(n), endpoints(n)), (ingresses(n), ingress(n))]);
     stream::iter(objects).map(create).buffer_unordered(AT_ONCE).try_collect().await
 }
 
@@ -84,7 +88,19 @@ fn service(n: u32) -> Value {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": format!("app-{n}")},
-        "spec": {"selector": {"app": format!("app-{n}")}, "ports": [{"port": 80, "targetPort": 8080}]},
+        "spec": {"ports": [{"port": 80, "targetPort": 8080}]},
+    })
+}
+
+/// One ready endpoint of a Service, which has no selector: the cluster has no such pod.
+fn endpoints(n: u32) -> Value {
+    json!({
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": format!("app-{n}"), "labels": {"kubernetes.io/service-name": format!("app-{n}")}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": ["10.20.0.1"], "conditions": {"ready": true}}],
+        "ports": [{"port": 8080}],
     })
 }
 
@@ -121,7 +137,7 @@ async fn change(cluster: &Cluster<'_>, replicas: &[Replica]) -> Result<Vec<f64>>
     begin.map(one).buffer_unordered(RATE as usize * 10).try_collect().await
 }
 
-/// When a replica knows a host: it then has no endpoints, or is to be asked over HTTPS.
+/// When a replica knows a host: it is then to be asked over HTTPS.
 async fn known(replica: &Replica, host: &str) -> Result<Instant> {
     let client = Client::plain(SocketAddr::new(replica.address, 80));
     let begun = Instant::now();
@@ -151,19 +167,23 @@ fn requests(cluster: &Cluster<'_>) -> Result<u32> {
 async fn idle(replicas: &[Replica]) -> Result<f64> {
     let begun = Instant::now();
     loop {
-        let used = used(replicas, IDLE).await?;
-        let largest = used.into_iter().fold(0.0, f64::max);
+        let before = cpu(replicas)?;
+        sleep(IDLE).await;
+        let largest = largest_share(&before, &cpu(replicas)?, IDLE);
         if largest < AT_REST || begun.elapsed() > WORKED_OFF {
             return Ok(largest);
         }
     }
 }
 
-async fn used(replicas: &[Replica], time: Duration) -> Result<Vec<f64>> {
-    let now = || -> Result<Vec<f64>> { replicas.iter().map(|replica| Ok(cpu_of(process(replica)?)?.total())).collect() };
-    let before = now()?;
-    sleep(time).await;
-    Ok(now()?.iter().zip(before).map(|(after, before)| (after - before) / 1e6 / time.as_secs_f64()).collect())
+/// Microseconds that each replica has used so far.
+fn cpu(replicas: &[Replica]) -> Result<Vec<f64>> {
+    replicas.iter().map(|replica| Ok(cpu_of(process(replica)?)?.total())).collect()
+}
+
+/// Share of a core that the busiest used in between.
+fn largest_share(before: &[f64], after: &[f64], time: Duration) -> f64 {
+    after.iter().zip(before).map(|(after, before)| (after - before) / 1e6 / time.as_secs_f64()).fold(0.0, f64::max)
 }
 
 /// Of the largest replica, in MiB.

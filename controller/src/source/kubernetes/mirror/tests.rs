@@ -11,7 +11,7 @@ fn config_map(name: &str, version: &str, value: &str) -> Value {
 
 fn values(mirror: &Mirror) -> Vec<(String, String)> {
     let maps = mirror.read().objects.config_maps;
-    maps.values().map(|map| (map.reference.name.clone(), map.object.data.as_ref().unwrap()["value"].clone())).collect()
+    maps.values().map(|map| (map.reference.name.to_string(), map.object.data.as_ref().unwrap()["value"].clone())).collect()
 }
 
 fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
