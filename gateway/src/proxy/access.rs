@@ -83,7 +83,7 @@ impl App {
                 (Authenticated::Failed, Err(Reason::NoVerdict))
             }
         };
-        if let Some((_, state)) = &ctx.route {
+        if let Some(state) = ctx.state() {
             state.series.asked(counted);
         }
         outcome

@@ -131,7 +131,7 @@ impl App {
 
     /// What has to be asked of a user and a body before the route may serve the request.
     async fn admit(&self, session: &Session, ctx: &mut Ctx) -> Result<(), Reason> {
-        let Some((route, _)) = &ctx.route else { return Err(Reason::NotFound) };
+        let Some(route) = &ctx.route else { return Err(Reason::NotFound) };
         let body_limit = route.policy.body_limit;
         if route.policy.basic_auth.is_some() || route.policy.external_auth.is_some() {
             let route = Arc::clone(route);
@@ -220,22 +220,17 @@ impl ProxyHttp for App {
             server_name: tls.and_then(|tls| tls.server_name.as_deref()),
             client: client_address(session),
         };
-        let refusal = match decide::decide(&ctx.snapshot, self.public_https_port, &facts) {
+        let (route, refusal) = match decide::decide(&ctx.snapshot, self.public_https_port, &facts) {
             Decision::Challenge(authorization) => {
                 let answer = answer::key_authorization(authorization, header.method == Method::HEAD);
                 let tls = facts.tls;
                 ctx.close = Box::pin(respond::write(session, answer, tls)).await?;
                 return Ok(true);
             }
-            Decision::Answer(reason, route) => {
-                ctx.route = route.map(|route| (Arc::clone(route), self.runtime.of(route)));
-                Some(reason)
-            }
-            Decision::Serve(route) => {
-                ctx.route = Some((Arc::clone(route), self.runtime.of(route)));
-                None
-            }
+            Decision::Answer(reason, route) => (route, Some(reason)),
+            Decision::Serve(route) => (Some(route), None),
         };
+        ctx.route = route.map(|route| self.runtime.resolved(route));
         let refusal = match refusal {
             Some(reason) => Some(reason),
             None => self.admit(session, ctx).await.err(),
@@ -249,15 +244,13 @@ impl ProxyHttp for App {
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         let now = Instant::now();
         ctx.body_bytes = 0;
-        let Some((route, state)) = &ctx.route else { return Err(Error::new(ErrorType::HTTPStatus(503))) };
-        let Some((backend, backend_state)) = ctx.backend() else { return Err(Error::new(ErrorType::HTTPStatus(503))) };
-        debug_assert!(state.backend.is_some(), "a route that serves has a backend");
-        let Some(endpoint) = backend_state.next(backend, &ctx.tried, self.now()) else {
+        let (Some(route), Some((backend, state))) = (ctx.route(), ctx.backend()) else { return Err(Error::new(ErrorType::HTTPStatus(503))) };
+        let Some(endpoint) = state.next(backend, &ctx.tried, self.now()) else {
             return Err(Error::new(ErrorType::HTTPStatus(503)));
         };
         let address = self.address(backend, endpoint).await;
         let peer_for = if session.is_upgrade_req() { peer::tunnel_peer_for } else { peer::peer_for };
-        let peer = address.map(|address| Box::new(peer_for(backend, &route.policy, backend_state.group_key, address)));
+        let peer = address.map(|address| Box::new(peer_for(backend, &route.policy, state.group_key, address)));
         ctx.current = Some(Current { endpoint, address: peer.as_ref().ok().and_then(|peer| peer._address.as_inet().copied()), started: now });
         peer
     }

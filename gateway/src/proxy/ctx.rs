@@ -8,7 +8,7 @@ use http::HeaderValue;
 use super::access_log::Try;
 use super::backend::{BackendState, Tried};
 use super::external_auth::Granted;
-use super::metrics::{InFlight, Labels};
+use super::metrics::InFlight;
 use super::runtime::RouteState;
 use crate::Snapshot;
 use crate::table::{Action, Backend, Route};
@@ -22,8 +22,8 @@ pub(crate) struct Ctx {
     pub(super) started: Instant,
     /// Its id.
     pub(super) request_id: HeaderValue,
-    /// Its route and what is remembered of it.
-    pub(super) route: Option<(Arc<Route>, Arc<RouteState>)>,
+    /// Its route, resolved.
+    pub(super) route: Option<Arc<Route>>,
     /// The user that passed Basic authentication.
     pub(super) user: Option<String>,
     /// What an authentication server gave along when it let the request pass.
@@ -56,13 +56,17 @@ pub(super) struct Current {
 impl Ctx {
     /// The policy's route, where one was found.
     pub(super) fn route(&self) -> Option<&Route> {
-        self.route.as_ref().map(|(route, _)| &**route)
+        self.route.as_deref()
+    }
+
+    /// What is remembered of its route.
+    pub(super) fn state(&self) -> Option<&RouteState> {
+        self.route()?.kept.get()
     }
 
     /// The backend and its state, where the route has one.
     pub(super) fn backend(&self) -> Option<(&Backend, &BackendState)> {
-        let (route, state) = self.route.as_ref()?;
-        match (&route.action, &state.backend) {
+        match (&self.route()?.action, &self.state()?.backend) {
             (Action::Forward(backend), Some(state)) => Some((backend, state)),
             _ => None,
         }
@@ -79,10 +83,5 @@ impl Ctx {
     /// Since its header was read.
     pub(super) fn duration(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.started)
-    }
-
-    /// What its series is about.
-    pub(super) fn labels(&self) -> Option<&Labels> {
-        self.route.as_ref().map(|(_, state)| &state.series.labels)
     }
 }

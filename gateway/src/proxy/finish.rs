@@ -34,7 +34,7 @@ pub(super) fn request(app: &App, session: &Session, error: Option<&Error>, ctx: 
         connect_failures: ctx.tried.count() as u64,
         retries: tries.saturating_sub(1),
     };
-    let series = ctx.route.as_ref().map_or(&app.runtime.unrouted, |(_, state)| &state.series);
+    let series = ctx.state().map_or(&app.runtime.unrouted, |state| &state.series);
     series.record(&finished);
     log(app, session, ctx, &finished, at);
     if app.runtime.is_new(ctx.snapshot.generation) {
@@ -62,7 +62,7 @@ fn log(app: &App, session: &Session, ctx: &Ctx, finished: &Finished<'_>, at: Sys
         referer: request.headers.get(header::REFERER),
         user_agent: request.headers.get(header::USER_AGENT),
         duration: finished.duration,
-        ingress: ctx.labels().map(|labels| (labels.namespace.as_str(), labels.ingress.as_str())),
+        ingress: ctx.route().map(|route| (route.id.namespace.as_str(), route.id.ingress.as_str())),
         upstream: ctx.backend().map_or("", |(backend, _)| &backend.name),
         tries: &ctx.tries,
         request_id: ctx.request_id.to_str().unwrap_or_default(),

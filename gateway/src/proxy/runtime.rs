@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::backend::BackendState;
 use super::metrics::{Labels, Metrics, Series};
@@ -27,38 +27,39 @@ pub(super) struct Runtime {
     pub(super) metrics: Arc<Metrics>,
     /// Counters of requests that no route serves.
     pub(super) unrouted: Arc<Series>,
-    kept: Mutex<Kept>,
+    /// Survive the routes, as long as some route refers to them; so do the series.
+    backends: Mutex<HashMap<BackendKey, Arc<BackendState>>>,
     pruned_generation: AtomicU64,
-}
-
-/// Survives the routes, as long as some route refers to it.
-#[derive(Debug, Default)]
-struct Kept {
-    series: HashMap<Labels, Arc<Series>>,
-    backends: HashMap<BackendKey, Arc<BackendState>>,
 }
 
 impl Runtime {
     /// Remembers nothing yet.
     pub(super) fn new(metrics: Metrics) -> Self {
-        let unrouted = Arc::new(metrics.series(Labels::default()));
-        Self { metrics: Arc::new(metrics), unrouted, kept: Mutex::default(), pruned_generation: AtomicU64::new(0) }
+        let unrouted = metrics.series(Labels::default());
+        Self { metrics: Arc::new(metrics), unrouted, backends: Mutex::default(), pruned_generation: AtomicU64::new(0) }
     }
 
     /// The state of a route. A route is served by one runtime only.
-    pub(super) fn of(&self, route: &Route) -> Arc<RouteState> {
-        Arc::clone(route.kept.get_or_init(|| Arc::new(self.resolve(route))))
+    pub(super) fn of<'a>(&self, route: &'a Route) -> &'a RouteState {
+        route.kept.get_or_init(|| self.resolve(route))
+    }
+
+    /// The route for a request to keep, with its state in it.
+    pub(super) fn resolved(&self, route: &Arc<Route>) -> Arc<Route> {
+        self.of(route);
+        Arc::clone(route)
     }
 
     fn resolve(&self, route: &Route) -> RouteState {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let labels = labels(route);
-        let series = Arc::clone(kept.series.entry(labels.clone()).or_insert_with(|| Arc::new(self.metrics.series(labels))));
         let backend = backend(route).map(|backend| {
-            let state = kept.backends.entry(backend_key(backend)).or_insert_with(|| Arc::new(BackendState::new(backend)));
-            Arc::clone(state)
+            let mut backends = self.backends();
+            Arc::clone(backends.entry(backend_key(backend)).or_insert_with(|| Arc::new(BackendState::new(backend))))
         });
-        RouteState { series, backend }
+        RouteState { series: self.metrics.series(labels(route)), backend }
+    }
+
+    fn backends(&self) -> MutexGuard<'_, HashMap<BackendKey, Arc<BackendState>>> {
+        self.backends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a snapshot is the first of its generation to be seen here: then [`Self::prune`] is due, once.
@@ -69,21 +70,15 @@ impl Runtime {
 
     /// Forgets what the snapshot has no route for. Takes time in proportion to the routes.
     pub(super) fn prune(&self, snapshot: &Snapshot) {
-        let mut live_series = HashSet::new();
+        // That of requests that no route serves stays.
+        let mut live_series = HashSet::from([Labels::default()]);
         let mut live_backends = HashSet::new();
         for rule in snapshot.table.rules() {
             live_series.insert(labels(&rule.route));
             live_backends.extend(backend(&rule.route).map(backend_key));
         }
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.backends.retain(|key, _| live_backends.contains(key));
-        kept.series.retain(|labels, series| {
-            let is_live = live_series.contains(labels);
-            if !is_live {
-                self.metrics.remove(series);
-            }
-            is_live
-        });
+        self.backends().retain(|key, _| live_backends.contains(key));
+        self.metrics.retain(&live_series);
     }
 }
 
@@ -137,18 +132,20 @@ mod tests {
         Snapshot { generation, table: RoutingTable::build(routes.iter().enumerate().map(rule).collect::<Vec<_>>()), ..Snapshot::default() }
     }
 
-    fn kept(runtime: &Runtime) -> (usize, usize) {
-        let kept = runtime.kept.lock().unwrap();
-        (kept.series.len(), kept.backends.len())
+    /// How many series are told of and how many backends are remembered.
+    fn kept(runtime: &Runtime, registry: &prometheus::Registry) -> (usize, usize) {
+        let retries = registry.gather().into_iter().find(|family| family.name() == "vrata_http_upstream_retries_total");
+        (retries.map_or(0, |family| family.get_metric().len()), runtime.backends().len())
     }
 
     #[test]
     fn state_outlives_its_route_while_another_route_needs_it_and_then_ends() {
-        let runtime = Runtime::new(Metrics::new(&prometheus::Registry::new()).unwrap());
+        let registry = prometheus::Registry::new();
+        let runtime = Runtime::new(Metrics::new(&registry).unwrap());
         let (one, two) = (route("one", "web"), route("two", "api"));
         let (before, _) = (runtime.of(&one), runtime.of(&two));
-        assert!(Arc::ptr_eq(&before, &runtime.of(&one)));
-        assert_eq!(kept(&runtime), (2, 2));
+        assert!(std::ptr::eq(before, runtime.of(&one)));
+        assert_eq!(kept(&runtime, &registry), (3, 2));
 
         // The same route of another configuration: another value with the same counters and backend.
         let again = route("one", "web");
@@ -159,10 +156,11 @@ mod tests {
         drop(one);
         drop(two);
         runtime.prune(&snapshot(1, &[&again]));
-        assert_eq!(kept(&runtime), (1, 1));
+        assert_eq!(kept(&runtime, &registry), (2, 1));
         drop(again);
         runtime.prune(&snapshot(2, &[]));
-        assert_eq!(kept(&runtime), (0, 0));
+        // The series of requests that no route serves is always there.
+        assert_eq!(kept(&runtime, &registry), (1, 0));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::slice;
 
 use super::{PathMatch, Rule, path};
 
@@ -79,18 +80,60 @@ impl Keyed {
     }
 }
 
-/// The rules of one host, readable in both ways.
-#[derive(Debug, Default)]
-pub(super) struct HostRules {
+/// The rules of one host.
+#[derive(Debug)]
+pub(super) enum HostRules {
+    /// One for all paths, as most hosts have it. In place: where hosts are many, each step to elsewhere in memory is felt.
+    One(Rule),
+    /// Any others.
+    Several(Box<Several>),
+}
+
+impl HostRules {
+    /// Rules in order of precedence; those that another one hides are left out.
+    pub(super) fn new(rules: Vec<Rule>) -> Self {
+        match <[Rule; 1]>::try_from(rules) {
+            Ok([rule]) if pattern_path(&rule.path) == "/" && matches!(rule.path, PathMatch::Prefix(_)) => Self::One(rule),
+            Ok(rules) => Self::Several(Box::new(Several::new(rules.into()))),
+            Err(rules) => Self::Several(Box::new(Several::new(rules))),
+        }
+    }
+
+    pub(super) fn rules(&self) -> &[Rule] {
+        match self {
+            Self::One(rule) => slice::from_ref(rule),
+            Self::Several(several) => &several.rules,
+        }
+    }
+
+    /// The rule for the path as it is written.
+    pub(super) fn find(&self, path: &str) -> Option<&Rule> {
+        match self {
+            Self::One(rule) => path.starts_with('/').then_some(rule),
+            Self::Several(several) => several.find(path),
+        }
+    }
+
+    /// The rule for the path as decoding backends read it.
+    pub(super) fn find_decoded(&self, path: &str) -> Option<&Rule> {
+        match self {
+            Self::One(_) => self.find(path),
+            Self::Several(several) => several.find_decoded(path),
+        }
+    }
+}
+
+/// Rules that are told apart by path, readable in both ways.
+#[derive(Debug)]
+pub(super) struct Several {
     rules: Vec<Rule>,
     written: Paths,
     /// Left out where no rule's path has a second reading: `written` then serves for both.
     decoded: Option<Paths>,
 }
 
-impl HostRules {
-    /// Rules in order of precedence; those that another one hides are left out.
-    pub(super) fn new(mut rules: Vec<Rule>) -> Self {
+impl Several {
+    fn new(mut rules: Vec<Rule>) -> Self {
         let mut kept: Vec<_> = Paths::new(&rules, |path| path.as_bytes().to_vec()).indexes().collect();
         kept.sort_unstable();
         let mut index = 0;
@@ -104,17 +147,11 @@ impl HostRules {
         Self { rules, written, decoded }
     }
 
-    pub(super) fn rules(&self) -> &[Rule] {
-        &self.rules
-    }
-
-    /// The rule for the path as it is written.
-    pub(super) fn find(&self, path: &str) -> Option<&Rule> {
+    fn find(&self, path: &str) -> Option<&Rule> {
         self.written.find(path.as_bytes()).map(|index| &self.rules[index])
     }
 
-    /// The rule for the path as decoding backends read it.
-    pub(super) fn find_decoded(&self, path: &str) -> Option<&Rule> {
+    fn find_decoded(&self, path: &str) -> Option<&Rule> {
         /// Longer paths are rare enough to allocate for.
         const ON_STACK: usize = 1024;
         let paths = self.decoded.as_ref().unwrap_or(&self.written);

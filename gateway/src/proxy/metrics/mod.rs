@@ -1,0 +1,82 @@
+//! What is measured of requests. Labels come from the routing table and closed sets only, so clients and upstreams cannot add series.
+
+mod collector;
+mod series;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use prometheus::{IntCounter, IntGauge, Registry};
+
+use collector::AllSeries;
+pub(super) use series::{Authenticated, Finished, Series};
+
+/// All metrics of the HTTP data plane's requests.
+#[derive(Debug)]
+pub(super) struct Metrics {
+    series: AllSeries,
+    /// Requests that are being served now.
+    pub(super) in_flight: IntGauge,
+    /// Access log lines that were dropped because nobody reads them fast enough.
+    pub(super) dropped_lines: IntCounter,
+}
+
+/// The Ingress and host that a series is about; empty names for requests that no route serves.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct Labels {
+    /// Namespace of the Ingress.
+    pub(super) namespace: String,
+    /// Its name.
+    pub(super) ingress: String,
+    /// Host as its rule writes it, `_` for the catch-all.
+    pub(super) host: String,
+}
+
+impl Metrics {
+    /// Registers the metrics.
+    ///
+    /// # Errors
+    /// The registry has metrics of these names already.
+    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let metrics = Self {
+            series: AllSeries::new()?,
+            in_flight: IntGauge::new("vrata_http_requests_in_flight", "Requests being served")?,
+            dropped_lines: IntCounter::new("vrata_access_log_dropped_lines_total", "Access log lines dropped because the log is read too slowly")?,
+        };
+        registry.register(Box::new(metrics.series.clone()))?;
+        registry.register(Box::new(metrics.in_flight.clone()))?;
+        registry.register(Box::new(metrics.dropped_lines.clone()))?;
+        Ok(metrics)
+    }
+
+    /// The series of an Ingress and host, the same one for as long as it is retained.
+    pub(super) fn series(&self, labels: Labels) -> Arc<Series> {
+        self.series.of(labels)
+    }
+
+    /// Ends the series of Ingresses and hosts that are gone.
+    pub(super) fn retain(&self, live: &HashSet<Labels>) {
+        self.series.retain(live);
+    }
+}
+
+/// Counts a request as being served for as long as it lives.
+#[derive(Debug)]
+pub(super) struct InFlight(IntGauge);
+
+impl InFlight {
+    /// Begins to count.
+    pub(super) fn begin(metrics: &Arc<Metrics>) -> Self {
+        metrics.in_flight.inc();
+        Self(metrics.in_flight.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests;

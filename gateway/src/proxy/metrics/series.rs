@@ -1,0 +1,207 @@
+//! The counters of one route, side by side in memory. Where many routes are asked in turn, what a request reads of its route has left the processor's cache
+//! and costs more than the counting: an ordinary request changes the first two cache lines only.
+
+use std::iter;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+
+/// Upper bounds of the buckets in seconds; one more bucket has what takes longer.
+pub(super) const BUCKETS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
+
+/// One finished request.
+#[derive(Debug, Clone)]
+pub(in crate::proxy) struct Finished<'a> {
+    /// Its method.
+    pub(in crate::proxy) method: &'a Method,
+    /// Status of the answer; 499 when the client went away before one.
+    pub(in crate::proxy) status: u16,
+    /// From the end of its header to the end of the answer.
+    pub(in crate::proxy) duration: Duration,
+    /// Bytes of its body.
+    pub(in crate::proxy) received: u64,
+    /// Bytes of the answer's body.
+    pub(in crate::proxy) sent: u64,
+    /// Tries to connect that failed.
+    pub(in crate::proxy) connect_failures: u64,
+    /// Tries beyond the first.
+    pub(in crate::proxy) retries: u64,
+}
+
+/// What became of a question to an authentication server.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::proxy) enum Authenticated {
+    /// It said yes.
+    Granted,
+    /// It said no.
+    Refused,
+    /// It said neither, or could not be asked.
+    Failed,
+}
+
+impl Authenticated {
+    pub(super) const ALL: [Self; 3] = [Self::Granted, Self::Refused, Self::Failed];
+
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Granted => "granted",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The counters of one Ingress and host, in the order in which requests need them.
+#[derive(Debug, Default)]
+#[repr(C, align(64))]
+pub(in crate::proxy) struct Series {
+    answers: Answers,
+    /// Sum of the durations. Nanoseconds would overflow within weeks of ten thousand tunnels.
+    microseconds: AtomicU64,
+    pub(super) sent: AtomicU64,
+    pub(super) received: AtomicU64,
+    buckets: [AtomicU64; BUCKETS.len() + 1],
+    pub(super) connect_failures: AtomicU64,
+    pub(super) retries: AtomicU64,
+    verdicts: [AtomicU64; Authenticated::ALL.len()],
+}
+
+impl Series {
+    /// Counts a question to an authentication server.
+    pub(in crate::proxy) fn asked(&self, verdict: Authenticated) {
+        self.verdicts[verdict as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a request.
+    pub(in crate::proxy) fn record(&self, finished: &Finished<'_>) {
+        let add = |counter: &AtomicU64, more: u64| {
+            if more > 0 {
+                counter.fetch_add(more, Ordering::Relaxed);
+            }
+        };
+        add(self.answers.of(Answer::new(finished.method, finished.status)), 1);
+        add(&self.microseconds, u64::try_from((finished.duration.as_nanos() + 500) / 1000).unwrap_or_default());
+        add(&self.buckets[bucket(finished.duration)], 1);
+        add(&self.sent, finished.sent);
+        add(&self.received, finished.received);
+        add(&self.connect_failures, finished.connect_failures);
+        add(&self.retries, finished.retries);
+    }
+
+    /// Requests by what they were and what they got.
+    pub(super) fn answers(&self) -> impl Iterator<Item = (Answer, u64)> {
+        self.answers.iter()
+    }
+
+    /// Questions to authentication servers, by what became of them; none where nothing was asked.
+    pub(super) fn verdicts(&self) -> impl Iterator<Item = (Authenticated, u64)> {
+        let counts = self.verdicts.iter().map(|count| count.load(Ordering::Relaxed));
+        Authenticated::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0)
+    }
+
+    /// Requests by duration, each bucket by itself.
+    pub(super) fn buckets(&self) -> [u64; BUCKETS.len() + 1] {
+        std::array::from_fn(|at| self.buckets[at].load(Ordering::Relaxed))
+    }
+
+    /// Sum of all durations.
+    pub(super) fn seconds(&self) -> f64 {
+        self.microseconds.load(Ordering::Relaxed) as f64 / 1e6
+    }
+}
+
+fn bucket(duration: Duration) -> usize {
+    let seconds = duration.as_secs_f64();
+    BUCKETS.iter().position(|bound| seconds <= *bound).unwrap_or(BUCKETS.len())
+}
+
+/// Counts by answer: a list in the order in which answers first came, the first one in place. It only grows, and answers are of closed sets.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct Answers {
+    answer: OnceLock<Answer>,
+    count: AtomicU64,
+    more: OnceLock<Box<Self>>,
+}
+
+impl Answers {
+    /// The counter of an answer. Two threads that bring different new ones at once agree on who is first.
+    fn of(&self, answer: Answer) -> &AtomicU64 {
+        let mut entry = self;
+        while *entry.answer.get_or_init(|| answer) != answer {
+            entry = entry.more.get_or_init(Box::default);
+        }
+        &entry.count
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (Answer, u64)> {
+        iter::successors(Some(self), |entry| entry.more.get().map(Box::as_ref))
+            .filter_map(|entry| Some((*entry.answer.get()?, entry.count.load(Ordering::Relaxed))))
+    }
+}
+
+const METHODS: [&str; 10] = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "CONNECT", "other"];
+
+/// Method and status, each from a closed set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// Index into [`METHODS`].
+    method: u8,
+    /// 0 for a status that is not registered.
+    status: u16,
+}
+
+impl Answer {
+    fn new(method: &Method, status: u16) -> Self {
+        let is_registered = status == 499 || StatusCode::from_u16(status).is_ok_and(|status| status.canonical_reason().is_some());
+        let method = METHODS.iter().position(|known| *known == method.as_str()).unwrap_or(METHODS.len() - 1);
+        Self { method: method as u8, status: if is_registered { status } else { 0 } }
+    }
+
+    pub(super) fn method(self) -> &'static str {
+        METHODS[usize::from(self.method)]
+    }
+
+    pub(super) fn status(self) -> String {
+        if self.status == 0 { "other".into() } else { self.status.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_counted_apart_whoever_brings_them_first() {
+        let answers = Answers::default();
+        let statuses = [200, 304, 404, 200, 502];
+        std::thread::scope(|scope| {
+            for at in 0..4 {
+                let answers = &answers;
+                scope.spawn(move || {
+                    for turn in 0..1000 {
+                        answers.of(Answer::new(&Method::GET, statuses[(at + turn) % statuses.len()])).fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        let mut counts: Vec<_> = answers.iter().map(|(answer, count)| (answer.status, count)).collect();
+        counts.sort_unstable();
+        assert_eq!(counts, [(200, 1600), (304, 800), (404, 800), (502, 800)]);
+    }
+
+    #[test]
+    fn a_duration_counts_in_the_first_bucket_that_holds_it() {
+        for (micros, expected) in [(0, 0), (1_000, 0), (1_001, 1), (2_500, 1), (60_000_000, 13), (60_000_001, 14), (u64::MAX, 14)] {
+            assert_eq!(bucket(Duration::from_micros(micros)), expected, "{micros}");
+        }
+    }
+
+    #[test]
+    fn an_ordinary_request_changes_the_first_two_cache_lines() {
+        assert!(std::mem::offset_of!(Series, received) < 64);
+        assert!(std::mem::offset_of!(Series, buckets) + 8 * (bucket(Duration::from_millis(500)) + 1) <= 128);
+    }
+}
