@@ -35,5 +35,11 @@ pub fn authorities(objects: &mut Objects, settings: &Settings, hidden: &BTreeSet
 fn issuer(name: String) -> Stored<IssuerSpec> {
     let spec = IssuerSpec { self_signed: Some(SelfSignedSpec::default()), ..IssuerSpec::default() };
     let age = Age { created: None, origin: None, name: name.clone() };
-    Stored { reference: ObjectRef { kind: "ClusterIssuer".into(), namespace: None, name: name.into() }, object: spec, origin: None, age, meta: Meta::default() }
+    Stored {
+        reference: ObjectRef { kind: "ClusterIssuer".into(), namespace: None, name: name.into() },
+        object: spec,
+        origin: None,
+        age,
+        meta: Meta::default(),
+    }
 }

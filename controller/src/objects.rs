@@ -111,7 +111,6 @@ impl Ord for Age {
     }
 }
 
-
 /// Everything that was read.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Objects {

@@ -197,7 +197,11 @@ fn conflict(target: &Target, managers: &[String]) -> Problem {
     let message = format!("{who}; remove that controller, or give the object's class to one of the two; until then the status may not be true");
     Problem {
         severity: Severity::Warning,
-        object: Some(ObjectRef { kind: target.kind.name().into(), namespace: Some(target.key.namespace.as_str().into()), name: target.key.name.as_str().into() }),
+        object: Some(ObjectRef {
+            kind: target.kind.name().into(),
+            namespace: Some(target.key.namespace.as_str().into()),
+            name: target.key.name.as_str().into(),
+        }),
         origin: None,
         field: if target.kind == super::write::StatusKind::Certificate { "status".into() } else { "status.loadBalancer.ingress".into() },
         reason: Reason::StatusConflict,

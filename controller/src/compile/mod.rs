@@ -61,8 +61,8 @@ use certificates::Scene;
 use findings::Findings;
 use l4::Addresses;
 use parsed::Parser;
-use zones::Contents;
 pub(crate) use secrets::{is_issued, tls_texts};
+use zones::Contents;
 
 /// What is held and was decided before, read back from where it persists.
 #[derive(Debug, Clone)]

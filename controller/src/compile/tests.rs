@@ -69,7 +69,8 @@ fn the_zones_wildcard_serves_every_host_one_label_below_and_turns_the_redirect_o
     let compiled = compile(&objects, &settings(), &facts(held));
     let source = CertificateSource::Held(platform);
     assert_eq!(served(&compiled), [("*.dyn.example.org".to_owned(), source.clone()), ("dyn.example.org".to_owned(), source)]);
-    let redirects: Vec<_> = compiled.table.rules_in_order().into_iter().map(|rule| (rule.route.id.host.as_str(), rule.route.policy.tls_redirect)).collect();
+    let redirects: Vec<_> =
+        compiled.table.rules_in_order().into_iter().map(|rule| (rule.route.id.host.as_str(), rule.route.policy.tls_redirect)).collect();
     assert_eq!(redirects, [("web.dyn.example.org", TlsRedirect::Always), ("x.web.dyn.example.org", TlsRedirect::Never)]);
     let status: Vec<_> = compiled.report.hosts.iter().map(|host| (host.host.as_str(), host.tls.status)).collect();
     assert_eq!(status, [("web.dyn.example.org", TlsStatus::Wildcard), ("x.web.dyn.example.org", TlsStatus::None)]);

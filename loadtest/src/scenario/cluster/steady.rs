@@ -52,7 +52,10 @@ pub(super) async fn run(cluster: &Cluster<'_>) -> Result<Table> {
         table.row([format!("API request to served, {what} of {CHANGES}"), milliseconds(&latencies, share)]);
     }
     table.row(["requests of all replicas to the API server for each change".to_owned(), format!("{:.2}", f64::from(asked) / f64::from(CHANGES))]);
-    table.row(["CPU of a replica during the changes, largest".to_owned(), format!("{:.0} % of a core, over {:.0} s", spent * 100.0, took.as_secs_f64())]);
+    table.row([
+        "CPU of a replica during the changes, largest".to_owned(),
+        format!("{:.0} % of a core, over {:.0} s", spent * 100.0, took.as_secs_f64()),
+    ]);
     table.row(["memory of a replica (resident), largest".to_owned(), format!("{} MiB", memory(&replicas)?)]);
     table.row([format!("CPU of an idle replica, largest, over {} s", IDLE.as_secs()), format!("{:.2} % of a core", idle * 100.0)]);
     Ok(table)
