@@ -60,3 +60,29 @@ impl<T> FromIterator<(ObjectKey, Arc<Stored<T>>)> for Kind<T> {
         Self(Arc::new(objects.into_iter().collect()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::objects::{Age, Meta};
+    use crate::problem::ObjectRef;
+
+    fn stored(name: &str, object: u8) -> (ObjectKey, Arc<Stored<u8>>) {
+        let reference = ObjectRef { kind: "Test".into(), namespace: None, name: name.into() };
+        let age = Age { created: None, origin: None, name: name.into() };
+        (ObjectKey::new("", name), Arc::new(Stored { reference, object, origin: None, age, meta: Meta::default() }))
+    }
+
+    #[test]
+    fn a_copy_shares_everything_until_one_of_them_is_changed() {
+        let mut mirror: Kind<u8> = [stored("a", 1), stored("b", 2)].into_iter().collect();
+        let read = mirror.clone();
+        assert!(Arc::ptr_eq(&mirror.0, &read.0));
+        let (key, changed) = stored("a", 3);
+        mirror.insert(key.clone(), changed);
+        assert_eq!((mirror[&key].object, read[&key].object), (3, 1));
+        assert!(mirror != read && read == read.clone());
+        let b = ObjectKey::new("", "b");
+        assert!(Arc::ptr_eq(&mirror[&b], &read[&b]));
+    }
+}

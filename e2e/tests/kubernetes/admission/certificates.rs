@@ -84,8 +84,8 @@ fn first(bundle: &str) -> String {
     bundle.split_inclusive(END).next().unwrap_or_default().to_owned()
 }
 
-/// What each replica serves.
-async fn leaves(lab: &Lab, vrata: &Vrata) -> Result<Vec<(Replica, Vec<u8>)>> {
+/// What each replica serves, once it does.
+pub(super) async fn leaves(lab: &Lab, vrata: &Vrata) -> Result<Vec<(Replica, Vec<u8>)>> {
     let root = first(&bundle(&lab.kubectl()).await?);
     let mut leaves = Vec::new();
     for replica in vrata.replicas(lab).await? {
