@@ -35,13 +35,13 @@ impl Api {
         Ok(())
     }
 
-    /// Merges into an object; gives the moment before it was asked for.
-    pub(super) async fn patch(&self, path: &str, change: &Value) -> Result<Instant> {
+    /// Merges into an object; gives the moments before it was asked for and after it was answered.
+    pub(super) async fn patch(&self, path: &str, change: &Value) -> Result<(Instant, Instant)> {
         let client = self.client.clone().header("content-type", "application/merge-patch+json");
         let asked = Instant::now();
         let answer = client.send(Method::PATCH, "localhost", path, Bytes::from(change.to_string())).await?;
         ensure!(answer.status == 200, "PATCH {path}: {}: {}", answer.status, answer.text());
-        Ok(asked)
+        Ok((asked, Instant::now()))
     }
 
     /// Reads an object.
