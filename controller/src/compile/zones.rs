@@ -95,25 +95,34 @@ pub(crate) fn contents<'a>(
         }
         if let Some(index) = zone_of(zones, wildcard_base(host).unwrap_or(host)) {
             let sets = host_records(input, &zones[index], host, wish.target);
-            let told = if matches!(wish.target, Target::Gateway) { Arc::clone(&of_gateway[index]) } else { texts(&sets) };
             if !sets.is_empty() {
+                let told = match wish.target {
+                    Target::Gateway => Arc::clone(&of_gateway[index]),
+                    Target::Addresses(..) => texts(&sets),
+                };
                 of_hosts.insert(host, told);
             }
             records[index].extend(sets);
         }
     }
     named.values_mut().for_each(|names| names.sort_unstable());
+    add_challenges(input, &mut records);
+    let zones = zones.iter().zip(records);
+    let zones = zones.map(|(zone, sets)| ZoneContent { origin: zone.apex.clone(), soa: soa(zone), records: merged(sets) }).collect();
+    Contents { zones, named, records: of_hosts }
+}
+
+/// The TXT records that a CA looks for at the moment.
+fn add_challenges(input: Input<'_>, records: &mut [Vec<RecordSet>]) {
     for (owner, values) in &input.facts.held.challenges.dns01 {
         let index = zone_of(&input.settings.zones, owner);
         if let Some((sets, owner)) = index.and_then(|index| records.get_mut(index)).zip(absolute(owner)) {
             sets.push(dns::record::txt(owner, CHALLENGE_TTL, values.iter().map(String::as_str)));
         }
     }
-    let zones = zones.iter().zip(records);
-    let zones = zones.map(|(zone, sets)| ZoneContent { origin: zone.apex.clone(), soa: soa(zone), records: merged(sets) }).collect();
-    Contents { zones, named, records: of_hosts }
 }
 
+/// As people read them.
 fn texts(sets: &[RecordSet]) -> Arc<[String]> {
     sets.iter().flat_map(|set| set.data.iter().map(|data| format!("{} {data}", data.record_type()))).collect()
 }

@@ -72,23 +72,19 @@ impl RoutingTable {
         let mut table = Self::default();
         let mut rules = rules.into_iter().peekable();
         while let Some(first) = rules.next() {
+            let host = first.host.clone();
             let mut of_host = vec![first];
-            while let Some(next) = rules.next_if(|next| next.host == of_host[0].host) {
-                of_host.push(next);
-            }
-            table.add(of_host);
+            of_host.extend(std::iter::from_fn(|| rules.next_if(|next| next.host == host)));
+            table.add(&host, HostRules::new(of_host));
         }
         table
     }
 
-    /// Rules of one host.
-    fn add(&mut self, rules: Vec<Rule>) {
-        let Some(pattern) = rules.first().map(|rule| rule.host.clone()) else { return };
-        let rules = HostRules::new(rules);
-        if pattern == HostPattern::Any {
+    fn add(&mut self, host: &HostPattern, rules: HostRules) {
+        if *host == HostPattern::Any {
             self.any = Some(rules);
         } else {
-            self.hosts.entry(&pattern, || rules);
+            self.hosts.entry(host, || rules);
         }
     }
 

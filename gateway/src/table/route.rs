@@ -48,7 +48,7 @@ pub struct RouteId {
 #[derive(Debug, Clone, PartialEq)]
 #[repr(C)]
 pub struct Route {
-    /// What a request has to satisfy, shared by all routes of one Ingress.
+    /// What a request has to satisfy, shared by routes that ask for the same.
     pub policy: Arc<Policy>,
     /// What the data plane keeps with it.
     pub kept: Kept,

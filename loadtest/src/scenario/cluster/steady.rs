@@ -40,11 +40,12 @@ pub(super) async fn run(cluster: &Cluster<'_>) -> Result<Table> {
     let idle = idle(&replicas).await?;
     let (asked, spent, begun) = (requests(cluster)?, cpu(&replicas)?, Instant::now());
     let (answered, latencies): (Vec<f64>, Vec<f64>) = change(cluster, &replicas).await?.into_iter().unzip();
-    let (took, spent) = (begun.elapsed(), largest_share(&spent, &cpu(&replicas)?, begun.elapsed()));
+    let took = begun.elapsed();
+    let spent = largest_share(&spent, &cpu(&replicas)?, took);
     let asked = requests(cluster)? - asked;
     let note = format!(
-        "{SIZE} Ingresses and {SIZE} Services with an EndpointSlice each in {NAMESPACES} namespaces, three replicas. {RATE} Ingresses a second get another host; a change is served when a \
-         replica, another one each time, knows the host, asked every {} ms. The two cores also run the API server, etcd and the client.",
+        "{SIZE} Ingresses and {SIZE} Services with an EndpointSlice each in {NAMESPACES} namespaces, three replicas. {RATE} Ingresses a second get another \
+         host; a change is served when a replica, another one each time, knows the host, asked every {} ms. The two cores also run the API server, etcd and the client.",
         ASK_EVERY.as_millis()
     );
     let mut table = Table::new(&format!("In Kubernetes: {SIZE} Ingresses and Services"), &note, &["what", "value"]);
