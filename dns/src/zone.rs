@@ -13,6 +13,8 @@ mod set;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Borrow;
+
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 pub use self::explain::{Explanation, Step};
@@ -105,12 +107,12 @@ impl Span {
 }
 
 impl Zone {
-    /// Builds a zone. `records` hold the NS at the apex and everything below it; the SOA is separate. Sets of one owner and type are
-    /// merged: equal records count once, the lowest TTL holds.
+    /// Builds a zone. `records` hold the NS at the apex and everything below it, owned or borrowed; the SOA is separate. Sets of one
+    /// owner and type are merged: equal records count once, the lowest TTL holds.
     ///
     /// # Errors
     /// Names the first record that cannot be part of the zone.
-    pub fn build(origin: Name, soa: &Soa, serial: u32, records: &[RecordSet], empty: EmptyNonTerminals) -> Result<Self, ZoneError> {
+    pub fn build<R: Borrow<RecordSet>>(origin: Name, soa: &Soa, serial: u32, records: &[R], empty: EmptyNonTerminals) -> Result<Self, ZoneError> {
         build::build(origin, soa, serial, records, empty)
     }
 

@@ -1,5 +1,6 @@
 //! Records to a [`Zone`]: nodes first, then the records' wire form, then what points from one node to another.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
@@ -18,11 +19,11 @@ const MAX_SET: usize = 60_000;
 /// Which records go to which node. Sorting brings those of one set together, in the order they were given.
 type Placed = Vec<(NodeId, u16, u32)>;
 
-pub(super) fn build(origin: Name, soa: &Soa, serial: u32, records: &[RecordSet], empty: EmptyNonTerminals) -> Result<Zone, ZoneError> {
+pub(super) fn build<R: Borrow<RecordSet>>(origin: Name, soa: &Soa, serial: u32, records: &[R], empty: EmptyNonTerminals) -> Result<Zone, ZoneError> {
     let mut zone = empty_zone(origin, soa, serial, records.len());
     zone.insert(zone.origin_wire, 0)?;
     let mut placed = Placed::with_capacity(records.len());
-    for (index, set) in records.iter().enumerate() {
+    for (index, set) in records.iter().map(Borrow::borrow).enumerate() {
         let record_type = check(&zone.origin, set)?;
         let owner = WireName::of(&set.owner);
         if !zone.encloses(&owner) {
@@ -170,26 +171,26 @@ fn wildcard_below(name: &WireName) -> Option<WireName> {
 }
 
 /// Writes every set's records.
-fn encode(zone: &mut Zone, soa: &Soa, records: &[RecordSet], placed: &Placed) -> Result<(), ZoneError> {
+fn encode<R: Borrow<RecordSet>>(zone: &mut Zone, soa: &Soa, records: &[R], placed: &Placed) -> Result<(), ZoneError> {
     let mut encoder = RdataEncoder::new(zone.origin_wire);
     encode_soa(zone, &mut encoder, soa)?;
+    let record = |&(.., index): &(NodeId, u16, u32)| records[index as usize].borrow();
     let mut rest = placed.as_slice();
     for id in 0..zone.nodes.len() as NodeId {
         // The apex's sets start with the SOA, written just now.
         let start = if id == APEX { 0 } else { zone.sets.len() };
-        while let Some(&(node, record_type, first)) = rest.first().filter(|&&(node, ..)| node == id) {
-            let size = rest.iter().take_while(|&&(other, other_type, _)| (other, other_type) == (node, record_type)).count();
-            let owner = &records[first as usize].owner;
-            let ttl = rest[..size].iter().map(|&(.., index)| records[index as usize].ttl).min().unwrap_or_default();
-            let data = rest[..size].iter().flat_map(|&(.., index)| &records[index as usize].data);
-            let set = encode_set(zone, &mut encoder, owner, record_type, ttl, data)?;
+        while let Some(first) = rest.first().filter(|&&(node, ..)| node == id) {
+            let (same, others) = rest.split_at(rest.iter().take_while(|other| (other.0, other.1) == (first.0, first.1)).count());
+            let ttl = same.iter().map(|place| record(place).ttl).min().unwrap_or_default();
+            let data = same.iter().flat_map(|place| &record(place).data);
+            let set = encode_set(zone, &mut encoder, &record(first).owner, first.1, ttl, data)?;
             zone.sets.push(set);
-            rest = &rest[size..];
+            rest = others;
         }
         if id == APEX {
             zone.sets.sort_by_key(|set| set.record_type);
         }
-        finish(zone, id, start, records, placed)?;
+        finish(zone, id, start, || record(&placed[placed.partition_point(|&(node, ..)| node < id)]).owner.clone())?;
     }
     Ok(())
 }
@@ -245,12 +246,11 @@ fn span(start: usize, end: usize) -> Result<Span, ZoneError> {
     Ok(Span { start: u32::try_from(start).map_err(|_| ZoneError::TooLarge)?, length: u16::try_from(end - start).map_err(|_| ZoneError::TooLarge)? })
 }
 
-/// Ties the sets from `start` on to the node and checks that they go together.
-fn finish(zone: &mut Zone, id: NodeId, start: usize, records: &[RecordSet], placed: &Placed) -> Result<(), ZoneError> {
+/// Ties the sets from `start` on to the node and checks that they go together; `owner` is the node's name as it was given.
+fn finish(zone: &mut Zone, id: NodeId, start: usize, owner: impl Fn() -> Name) -> Result<(), ZoneError> {
     let sets = &zone.sets[start..];
     if sets.len() > 1 && sets.iter().any(|set| set.record_type == wire::CNAME) {
-        let at = placed.partition_point(|&(node, ..)| node < id);
-        return Err(ZoneError::CnameAndOther(records[placed[at].2 as usize].owner.clone()));
+        return Err(ZoneError::CnameAndOther(owner()));
     }
     let is_cut = id != APEX && sets.iter().any(|set| set.record_type == NS);
     let sets = span(start, zone.sets.len())?;

@@ -59,6 +59,15 @@ fn sets_of_one_name_and_type_are_merged() {
 }
 
 #[test]
+fn borrowed_records_make_the_same_zone() {
+    let records = [a("x.z.", 1), a("*.y.z.", 2), a("a.b.y.z.", 3)];
+    let borrowed: Vec<&RecordSet> = records.iter().collect();
+    let make = |zone: Result<Zone, ZoneError>| zone.unwrap().records().collect::<Vec<Listed>>();
+    let whole = make(Zone::build(name("z."), &soa(), 1, &records, EmptyNonTerminals::InheritWildcard));
+    assert_eq!(make(Zone::build(name("z."), &soa(), 1, &borrowed, EmptyNonTerminals::InheritWildcard)), whole);
+}
+
+#[test]
 fn a_built_zone_lists_what_went_in() {
     let origin = name("main.test.");
     let file = zonefile::parse(include_str!("../../tests/zones/main.test.zone"), &origin).unwrap();
