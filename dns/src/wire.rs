@@ -27,6 +27,9 @@ pub(crate) const FIXED: usize = 12;
 /// A pointer to the question's name.
 pub(crate) const TO_QUESTION: u16 = 0xC00C;
 
+/// Bytes of a SOA behind its serial: refresh, retry, expire, minimum.
+pub(crate) const AFTER_SERIAL: usize = 16;
+
 /// Encodes RDATA for one zone.
 pub(crate) struct RdataEncoder {
     origin: WireName,

@@ -22,7 +22,7 @@ pub use self::list::Listed;
 pub(crate) use self::lookup::Found;
 pub use self::set::ZoneSet;
 use crate::name::WireName;
-use crate::{Name, RecordSet, Soa};
+use crate::{Name, RecordSet, Soa, wire};
 
 /// What becomes of a name that would exist only because something lies below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,6 +35,7 @@ pub enum EmptyNonTerminals {
 }
 
 /// One zone at one serial.
+#[derive(Clone)]
 pub struct Zone {
     origin: Name,
     origin_wire: WireName,
@@ -126,6 +127,19 @@ impl Zone {
     #[must_use]
     pub const fn serial(&self) -> u32 {
         self.serial
+    }
+
+    /// The same zone at another serial: a copy, which costs far less than to build it.
+    #[must_use]
+    pub fn with_serial(&self, serial: u32) -> Self {
+        let mut zone = self.clone();
+        zone.serial = serial;
+        let soa = *zone.set(zone.node(APEX), wire::SOA).expect("every zone has a SOA");
+        for set in [soa, zone.negative_soa] {
+            let end = set.wire as usize + usize::from(set.wire_length) - wire::AFTER_SERIAL;
+            zone.wire[end - 4..end].copy_from_slice(&serial.to_be_bytes());
+        }
+        zone
     }
 
     /// The SOA without its serial.
