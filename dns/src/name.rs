@@ -44,18 +44,23 @@ impl WireName {
 
     /// The name that hickory-proto holds; it has checked the lengths.
     pub(crate) fn of(name: &Name) -> Self {
-        let mut wire = [0; MAX_LENGTH];
-        let mut length = 0;
+        let mut wire = Self { bytes: [0; MAX_LENGTH], length: 0, starts: [0; MAX_LABELS], labels: 0 };
+        let (mut length, mut labels) = (0, 0);
         for label in name.iter() {
             let end = length + 1 + label.len();
             if end >= MAX_LENGTH {
                 break;
             }
-            wire[length] = label.len() as u8;
-            wire[length + 1..end].copy_from_slice(label);
+            wire.starts[labels] = length as u8;
+            labels += 1;
+            wire.bytes[length] = label.len() as u8;
+            wire.bytes[length + 1..end].copy_from_slice(label);
             length = end;
         }
-        Self::read(&wire, 0).expect("a Name is at most 255 bytes of labels of at most 63")
+        wire.bytes[..length].make_ascii_lowercase();
+        wire.length = length as u8 + 1;
+        wire.labels = labels as u8;
+        wire
     }
 
     /// How many labels, the root's not counted.

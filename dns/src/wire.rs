@@ -3,6 +3,8 @@
 //! A name in RDATA that ends with the zone's origin is stored up to there and closed with a pointer that is filled in for each
 //! reply: the origin's place in a message depends on the question. Only the types of RFC 1035 are compressed (RFC 3597 section 4).
 
+use std::ops::Range;
+
 use hickory_proto::ProtoError;
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder, NameEncoding};
 
@@ -30,69 +32,106 @@ pub(crate) const TO_QUESTION: u16 = 0xC00C;
 /// Bytes of a SOA behind its serial: refresh, retry, expire, minimum.
 pub(crate) const AFTER_SERIAL: usize = 16;
 
-/// Encodes RDATA for one zone.
+/// Encodes the RDATA of one set after the other for one zone. Its buffers serve all of them: a zone has as many sets as names.
 pub(crate) struct RdataEncoder {
     origin: WireName,
+    /// One RDATA before its compression.
+    plain: Vec<u8>,
+    /// The RDATA of the set, one after the other.
+    bytes: Vec<u8>,
+    rdatas: Vec<Rdata>,
 }
 
 /// RDATA with places where a pointer to the origin belongs.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Rdata {
-    pub(crate) bytes: Vec<u8>,
-    /// Offsets, 0 for none: no pointer stands at the start of compressible RDATA without being the whole of it.
+struct Rdata {
+    /// Its place in the encoder's bytes.
+    place: Range<usize>,
+    /// Offsets within the RDATA.
     pointers: [Option<u16>; 2],
-}
-
-impl Rdata {
-    pub(crate) fn pointers(&self) -> impl Iterator<Item = usize> + '_ {
-        self.pointers.iter().flatten().map(|&at| usize::from(at))
-    }
 }
 
 impl RdataEncoder {
     pub(crate) const fn new(origin: WireName) -> Self {
-        Self { origin }
+        Self { origin, plain: Vec::new(), bytes: Vec::new(), rdatas: Vec::new() }
     }
 
-    pub(crate) fn encode(&self, data: &RData) -> Result<Rdata, ProtoError> {
-        let plain = |bytes: &[u8]| Rdata { bytes: bytes.to_vec(), pointers: [None; 2] };
-        match data {
-            RData::A(address) => return Ok(plain(&address.0.octets())),
-            RData::AAAA(address) => return Ok(plain(&address.0.octets())),
-            _ => {}
+    /// Encodes a whole set: its distinct RDATA in the order of their bytes, whatever the order they came in, each with the offsets of
+    /// its pointers.
+    pub(crate) fn encode<'a>(&mut self, data: impl IntoIterator<Item = &'a RData>) -> Result<EncodedSet<'_>, ProtoError> {
+        self.bytes.clear();
+        self.rdatas.clear();
+        for data in data {
+            let start = self.bytes.len();
+            let pointers = self.push(data)?;
+            self.rdatas.push(Rdata { place: start..self.bytes.len(), pointers });
         }
-        let mut bytes = Vec::new();
-        let mut encoder = BinEncoder::new(&mut bytes);
-        encoder.set_name_encoding(NameEncoding::Uncompressed);
-        data.emit(&mut encoder)?;
-        Ok(self.compress(data.record_type().into(), &bytes))
+        let bytes = &self.bytes;
+        let content = |rdata: &Rdata| (&bytes[rdata.place.clone()], rdata.pointers);
+        self.rdatas.sort_unstable_by(|a, b| content(a).cmp(&content(b)));
+        self.rdatas.dedup_by(|a, b| content(a) == content(b));
+        Ok(EncodedSet { bytes, rdatas: &self.rdatas })
     }
 
-    fn compress(&self, record_type: u16, bytes: &[u8]) -> Rdata {
-        let mut rdata = Rdata { bytes: Vec::with_capacity(bytes.len()), pointers: [None; 2] };
+    fn push(&mut self, data: &RData) -> Result<[Option<u16>; 2], ProtoError> {
+        match data {
+            RData::A(address) => self.bytes.extend_from_slice(&address.0.octets()),
+            RData::AAAA(address) => self.bytes.extend_from_slice(&address.0.octets()),
+            _ => {
+                self.plain.clear();
+                let mut encoder = BinEncoder::new(&mut self.plain);
+                encoder.set_name_encoding(NameEncoding::Uncompressed);
+                data.emit(&mut encoder)?;
+                return Ok(self.compress(data.record_type().into()));
+            }
+        }
+        Ok([None; 2])
+    }
+
+    /// Appends the plain RDATA with the origin cut off from the names in it.
+    fn compress(&mut self, record_type: u16) -> [Option<u16>; 2] {
+        let Self { origin, plain, bytes, .. } = self;
         let (before, names) = match record_type {
             NS | CNAME | PTR => (0, 1),
             MX => (2, 1),
             SOA => (0, 2),
-            _ => (bytes.len(), 0),
+            _ => (plain.len(), 0),
         };
-        rdata.bytes.extend_from_slice(&bytes[..before]);
+        let start = bytes.len();
+        let mut pointers = [None; 2];
+        bytes.extend_from_slice(&plain[..before]);
         let mut at = before;
-        for pointer in rdata.pointers.iter_mut().take(names) {
-            let Some(name) = WireName::read(bytes, at) else { break };
+        for pointer in pointers.iter_mut().take(names) {
+            let Some(name) = WireName::read(plain, at) else { break };
             let end = at + name.bytes().len();
-            let labels = self.origin.labels();
-            if labels > 0 && name.labels() >= labels && name.last(labels) == self.origin.bytes() {
-                rdata.bytes.extend_from_slice(&bytes[at..at + name.start_of_last(labels)]);
-                *pointer = Some(rdata.bytes.len() as u16);
-                rdata.bytes.extend_from_slice(&[0xC0, 0]);
+            let labels = origin.labels();
+            if labels > 0 && name.labels() >= labels && name.last(labels) == origin.bytes() {
+                bytes.extend_from_slice(&plain[at..at + name.start_of_last(labels)]);
+                *pointer = Some((bytes.len() - start) as u16);
+                bytes.extend_from_slice(&[0xC0, 0]);
             } else {
-                rdata.bytes.extend_from_slice(&bytes[at..end]);
+                bytes.extend_from_slice(&plain[at..end]);
             }
             at = end;
         }
-        rdata.bytes.extend_from_slice(&bytes[at..]);
-        rdata
+        bytes.extend_from_slice(&plain[at..]);
+        pointers
+    }
+}
+
+/// The RDATA of a set.
+pub(crate) struct EncodedSet<'a> {
+    bytes: &'a [u8],
+    rdatas: &'a [Rdata],
+}
+
+impl<'a> EncodedSet<'a> {
+    pub(crate) const fn len(&self) -> usize {
+        self.rdatas.len()
+    }
+
+    /// Each RDATA, and the offsets of the pointers in it.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a [u8], impl Iterator<Item = usize>)> {
+        self.rdatas.iter().map(|rdata| (&self.bytes[rdata.place.clone()], rdata.pointers.iter().flatten().map(|&at| usize::from(at))))
     }
 }
 
@@ -137,6 +176,11 @@ pub(crate) fn name_in(rdata: &[u8], at: usize, origin: &WireName) -> Option<Wire
     whole.get_mut(..labels)?.copy_from_slice(&rdata[at..end]);
     whole.get_mut(labels..labels + origin.bytes().len())?.copy_from_slice(origin.bytes());
     WireName::read(&whole, 0)
+}
+
+/// Whether records of the type have a [`target`].
+pub(crate) const fn has_target(record_type: u16) -> bool {
+    matches!(record_type, NS | MX | SRV)
 }
 
 /// The name whose addresses a client will ask for next.

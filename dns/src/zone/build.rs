@@ -10,29 +10,22 @@ use hickory_proto::rr::rdata::SOA;
 
 use super::{APEX, EmptyNonTerminals, Node, NodeId, Set, Span, Zone, ZoneError};
 use crate::name::WireName;
-use crate::wire::{self, NS, RdataEncoder};
+use crate::wire::{self, EncodedSet, NS, RdataEncoder};
 use crate::{Name, RData, RecordSet, Soa};
 
 /// Longest wire form of a record set: it has to fit a message beside question and OPT.
 const MAX_SET: usize = 60_000;
 
-/// Which records go to which node. Sorting brings those of one set together, in the order they were given.
+/// Room for the SOA and that of negative answers, so that those beside one address for each name make no array grow.
+const SOAS: usize = 256;
+
+/// Which records go to which node. Sorting brings those of one set together, in the order they were given; most are in order from the
+/// start, which the stable sort makes use of.
 type Placed = Vec<(NodeId, u16, u32)>;
 
 pub(super) fn build<R: Borrow<RecordSet>>(origin: Name, soa: &Soa, serial: u32, records: &[R], empty: EmptyNonTerminals) -> Result<Zone, ZoneError> {
     let mut zone = empty_zone(origin, soa, serial, records.len());
-    zone.insert(zone.origin_wire, 0)?;
-    let mut placed = Placed::with_capacity(records.len());
-    for (index, set) in records.iter().map(Borrow::borrow).enumerate() {
-        let record_type = check(&zone.origin, set)?;
-        let owner = WireName::of(&set.owner);
-        if !zone.encloses(&owner) {
-            return Err(ZoneError::OutsideZone { owner: set.owner.clone().into(), origin: zone.origin.clone().into() });
-        }
-        let node = zone.insert(owner, owner.labels())?;
-        placed.push((node, record_type, index as u32));
-    }
-    placed.sort_unstable();
+    let mut placed = place(&mut zone, records)?;
     if empty == EmptyNonTerminals::InheritWildcard {
         inherit(&mut zone, &mut placed)?;
     }
@@ -43,6 +36,24 @@ pub(super) fn build<R: Borrow<RecordSet>>(origin: Name, soa: &Soa, serial: u32, 
     zone.sets.shrink_to_fit();
     zone.wire.shrink_to_fit();
     Ok(zone)
+}
+
+/// Makes the nodes of all records.
+fn place<R: Borrow<RecordSet>>(zone: &mut Zone, records: &[R]) -> Result<Placed, ZoneError> {
+    let apex = zone.origin_wire;
+    zone.insert(&apex, apex.labels())?;
+    let mut placed = Placed::with_capacity(records.len());
+    for (index, set) in records.iter().map(Borrow::borrow).enumerate() {
+        let record_type = check(&zone.origin, set)?;
+        let owner = WireName::of(&set.owner);
+        if !zone.encloses(&owner) {
+            return Err(ZoneError::OutsideZone { owner: set.owner.clone().into(), origin: zone.origin.clone().into() });
+        }
+        let node = zone.insert(&owner, owner.labels())?;
+        placed.push((node, record_type, index as u32));
+    }
+    placed.sort();
+    Ok(placed)
 }
 
 fn empty_zone(origin: Name, soa: &Soa, serial: u32, names: usize) -> Zone {
@@ -56,7 +67,7 @@ fn empty_zone(origin: Name, soa: &Soa, serial: u32, names: usize) -> Zone {
         nodes: Vec::with_capacity(names + 1),
         sets: Vec::with_capacity(names + 1),
         names: Vec::with_capacity(names * (origin_wire.bytes().len() + 8)),
-        wire: Vec::with_capacity(names * 16),
+        wire: Vec::with_capacity(SOAS + names * 16),
         patches: Vec::new(),
         additional: Vec::new(),
         table: HashTable::with_capacity(names + 1),
@@ -86,36 +97,44 @@ fn check(origin: &Name, set: &RecordSet) -> Result<u16, ZoneError> {
 }
 
 impl Zone {
-    /// The node of the name's last `labels` labels; it and every name between it and the apex come to exist.
-    fn insert(&mut self, name: WireName, labels: usize) -> Result<NodeId, ZoneError> {
-        let apex = self.origin_wire.labels();
-        let labels = labels.max(apex);
-        if let Some(id) = self.probe(name.last(labels)) {
+    /// The node of the name's last `labels` labels, which are at or below the apex; it and every name between it and the apex come to
+    /// exist.
+    fn insert(&mut self, name: &WireName, labels: usize) -> Result<NodeId, ZoneError> {
+        let bytes = name.last(labels);
+        let hash = self.hash(bytes);
+        if let Some(id) = self.probe_hashed(hash, bytes) {
             return Ok(id);
         }
-        let parent = if labels > apex { Some(self.insert(name, labels - 1)?) } else { None };
-        let bytes = name.last(labels);
+        let depth = labels - self.origin_wire.labels();
+        let parent = match depth {
+            0 => None,
+            1 => Some(APEX),
+            _ => Some(self.insert(name, labels - 1)?),
+        };
+        let id = self.push_node(bytes, depth as u8)?;
+        if let Some(parent) = parent.filter(|_| bytes.starts_with(b"\x01*")) {
+            self.nodes[parent as usize].wildcard = NonZeroU32::new(id);
+        }
+        let Self { table, nodes, names, hasher, .. } = self;
+        table.insert_unique(hash, id, |&id| {
+            let node = &nodes[id as usize];
+            std::hash::BuildHasher::hash_one(hasher, &names[node.name as usize..node.name as usize + usize::from(node.name_length)])
+        });
+        Ok(id)
+    }
+
+    fn push_node(&mut self, name: &[u8], depth: u8) -> Result<NodeId, ZoneError> {
         let id = NodeId::try_from(self.nodes.len()).map_err(|_| ZoneError::TooLarge)?;
         let start = u32::try_from(self.names.len()).map_err(|_| ZoneError::TooLarge)?;
-        self.names.extend_from_slice(bytes);
-        let depth = (labels - apex) as u8;
+        self.names.extend_from_slice(name);
         self.nodes.push(Node {
             name: start,
-            name_length: bytes.len() as u8,
+            name_length: name.len() as u8,
             depth,
             is_cut: false,
             is_derived: false,
             wildcard: None,
             sets: Span::default(),
-        });
-        if let Some(parent) = parent.filter(|_| bytes.starts_with(b"\x01*")) {
-            self.nodes[parent as usize].wildcard = NonZeroU32::new(id);
-        }
-        let hash = self.hash(bytes);
-        let Self { table, nodes, names, hasher, .. } = self;
-        table.insert_unique(hash, id, |&id| {
-            let node = &nodes[id as usize];
-            std::hash::BuildHasher::hash_one(hasher, &names[node.name as usize..node.name as usize + usize::from(node.name_length)])
         });
         Ok(id)
     }
@@ -133,11 +152,7 @@ fn inherit(zone: &mut Zone, placed: &mut Placed) -> Result<(), ZoneError> {
     if sources.is_empty() {
         return Ok(());
     }
-    let mut empty: Vec<NodeId> =
-        (1..zone.nodes.len() as NodeId).filter(|&id| placed.binary_search_by_key(&id, |&(node, ..)| node).is_err()).collect();
-    // From the top, so that what one inherited passes on to those below it.
-    empty.sort_by_key(|&id| zone.node(id).depth);
-    for id in empty {
+    for id in empty_nodes(zone, placed) {
         let name = WireName::read(zone.name(zone.node(id)), 0).expect("the zone's own names are whole");
         let parent = zone.probe(name.last(name.labels() - 1)).expect("every name but the apex has a parent");
         let Some(records) = zone.node(parent).wildcard.and_then(|source| sources.get(&source.get())).filter(|records| !records.is_empty()).cloned()
@@ -151,13 +166,24 @@ fn inherit(zone: &mut Zone, placed: &mut Placed) -> Result<(), ZoneError> {
         if zone.node(id).wildcard.is_none()
             && let Some(wildcard) = wildcard_below(&name)
         {
-            let wildcard = zone.insert(wildcard, wildcard.labels())?;
+            let wildcard = zone.insert(&wildcard, wildcard.labels())?;
             copy(zone, placed, wildcard, &records);
             sources.insert(wildcard, records);
         }
     }
-    placed.sort_unstable();
+    placed.sort();
     Ok(())
+}
+
+/// The nodes without records, from the top, so that what one inherits passes on to those below it.
+fn empty_nodes(zone: &Zone, placed: &Placed) -> Vec<NodeId> {
+    let mut has_records = vec![false; zone.nodes.len()];
+    for &(node, ..) in placed {
+        has_records[node as usize] = true;
+    }
+    let mut empty: Vec<NodeId> = (1..zone.nodes.len() as NodeId).filter(|&id| !has_records[id as usize]).collect();
+    empty.sort_by_key(|&id| zone.node(id).depth);
+    empty
 }
 
 fn copy(zone: &mut Zone, placed: &mut Placed, to: NodeId, records: &Placed) {
@@ -213,25 +239,12 @@ fn encode_set<'a>(
     ttl: u32,
     data: impl IntoIterator<Item = &'a RData>,
 ) -> Result<Set, ZoneError> {
-    let mut encoded = Vec::new();
-    for data in data {
-        encoded.push(encoder.encode(data).map_err(|error| ZoneError::Encoding { owner: owner.clone(), reason: error.to_string() })?);
-    }
-    // The same content always gives the same bytes, whatever the order it came in.
-    encoded.sort_unstable();
-    encoded.dedup();
+    let encoded = encoder.encode(data).map_err(|error| ZoneError::Encoding { owner: owner.clone(), reason: error.to_string() })?;
     if record_type == wire::CNAME && encoded.len() > 1 {
         return Err(ZoneError::CnameAndOther(owner.clone()));
     }
     let (start, patches) = (zone.wire.len(), zone.patches.len());
-    for rdata in &encoded {
-        let record = zone.wire.len() - start;
-        wire::push_record(&mut zone.wire, record_type, ttl, &rdata.bytes);
-        zone.patches.extend(rdata.pointers().map(|at| (record + wire::FIXED + at) as u16));
-        if zone.wire.len() - start > MAX_SET {
-            return Err(ZoneError::BadRecordSet(owner.clone()));
-        }
-    }
+    write_set(zone, record_type, ttl, &encoded).ok_or_else(|| ZoneError::BadRecordSet(owner.clone()))?;
     Ok(Set {
         record_type,
         records: encoded.len() as u16,
@@ -240,6 +253,20 @@ fn encode_set<'a>(
         patches: span(patches, zone.patches.len())?,
         additional: Span::default(),
     })
+}
+
+/// Appends the set's records; `None` if they are longer than a message can hold.
+fn write_set(zone: &mut Zone, record_type: u16, ttl: u32, encoded: &EncodedSet<'_>) -> Option<()> {
+    let start = zone.wire.len();
+    for (rdata, pointers) in encoded.iter() {
+        let record = zone.wire.len() - start;
+        wire::push_record(&mut zone.wire, record_type, ttl, rdata);
+        zone.patches.extend(pointers.map(|at| (record + wire::FIXED + at) as u16));
+        if zone.wire.len() - start > MAX_SET {
+            return None;
+        }
+    }
+    Some(())
 }
 
 fn span(start: usize, end: usize) -> Result<Span, ZoneError> {
@@ -264,6 +291,9 @@ fn finish(zone: &mut Zone, id: NodeId, start: usize, owner: impl Fn() -> Name) -
 fn link(zone: &mut Zone) -> Result<(), ZoneError> {
     for index in 0..zone.sets.len() {
         let set = zone.sets[index];
+        if !wire::has_target(set.record_type) {
+            continue;
+        }
         let mut nodes: Vec<NodeId> = Vec::new();
         for rdata in wire::rdatas(zone.wire(&set)) {
             let target = wire::target(set.record_type, rdata, &zone.origin_wire).filter(|target| zone.encloses(target));

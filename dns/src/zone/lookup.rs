@@ -40,7 +40,11 @@ impl Zone {
 
     /// The node of exactly this lower-cased name.
     pub(super) fn probe(&self, name: &[u8]) -> Option<NodeId> {
-        self.table.find(self.hash(name), |&id| self.name(self.node(id)) == name).copied()
+        self.probe_hashed(self.hash(name), name)
+    }
+
+    pub(super) fn probe_hashed(&self, hash: u64, name: &[u8]) -> Option<NodeId> {
+        self.table.find(hash, |&id| self.name(self.node(id)) == name).copied()
     }
 
     /// The zone's own hash of a lower-cased name.
