@@ -27,7 +27,7 @@ use super::external_name::{ExternalNames, ResolveError};
 use super::forwarded::Client;
 use super::metrics::{InFlight, Metrics};
 use super::retry::{self, Failure, Sent};
-use super::runtime::Runtime;
+use super::runtime::{self, Runtime};
 use super::{finish, headers, peer, request, request_id, respond};
 use crate::listen::{conn_info, request_body};
 use crate::options::AccessLog;
@@ -90,6 +90,11 @@ impl App {
             runtime,
             access_log,
         })
+    }
+
+    /// Forgets in each period what no route needs any more; never ends.
+    pub(crate) fn prune_always(&self, period: Duration) -> impl Future<Output = ()> + Send + Sync + use<> {
+        runtime::prune_always(Arc::clone(&self.runtime), Arc::clone(&self.snapshots), period)
     }
 
     pub(super) fn now(&self) -> Duration {
