@@ -142,7 +142,7 @@ fn rule_text(rule: &Rule) -> String {
 
 fn pattern_text(pattern: &HostPattern) -> String {
     match pattern {
-        HostPattern::Exact(host) => host.clone(),
+        HostPattern::Exact(host) => host.to_string(),
         HostPattern::Wildcard(suffix) => format!("*.{suffix}"),
         HostPattern::Any => "any".into(),
     }

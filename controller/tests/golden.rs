@@ -57,13 +57,13 @@ fn routes(compiled: &Compiled) -> String {
     let mut text = String::new();
     for rule in compiled.table.rules_in_order() {
         let host = match &rule.host {
-            HostPattern::Exact(host) => host.clone(),
+            HostPattern::Exact(host) => host.to_string(),
             HostPattern::Wildcard(base) => format!("*.{base}"),
             HostPattern::Any => "*".into(),
         };
         let path = match &rule.path {
             PathMatch::Exact(path) => format!("= {path}"),
-            PathMatch::Prefix(path) => path.clone(),
+            PathMatch::Prefix(path) => path.to_string(),
         };
         let action = match &rule.route.action {
             Action::Forward(backend) => format!("{} {:?} as {} {:?}", backend.name, backend.protocol, backend.server_name, backend.endpoints),

@@ -31,12 +31,12 @@ fn rule(number: usize, host: &str, path: &str) -> Rule {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     let pattern = match host.strip_prefix("*.") {
         _ if host == "*" => HostPattern::Any,
-        Some(suffix) => HostPattern::Wildcard(suffix.to_owned()),
-        None => HostPattern::Exact(host.clone()),
+        Some(suffix) => HostPattern::Wildcard(suffix.into()),
+        None => HostPattern::Exact(host.as_str().into()),
     };
     let matches = match path.strip_prefix('=') {
-        Some(exact) => PathMatch::Exact(exact.to_owned()),
-        None => PathMatch::Prefix(path.to_owned()),
+        Some(exact) => PathMatch::Exact(exact.into()),
+        None => PathMatch::Prefix(path.into()),
     };
     let id = RouteId { namespace: "fuzz".into(), ingress: number.to_string(), host, path: path.to_owned() };
     let action = Action::Fail { status: 503, reason: number.to_string() };
@@ -58,13 +58,13 @@ pub fn winner<'a>(rules: &'a [Rule], host: &str, path: &str) -> Option<&'a Rule>
     let host = normal(host)?;
     let pattern = host_patterns(&host).into_iter().find(|pattern| rules.iter().any(|rule| rule.host == *pattern))?;
     let of_host = || rules.iter().filter(|rule| rule.host == pattern);
-    of_host().find(|rule| matches!(&rule.path, PathMatch::Exact(exact) if exact == path)).or_else(|| longest_prefix(of_host(), path))
+    of_host().find(|rule| matches!(&rule.path, PathMatch::Exact(exact) if **exact == *path)).or_else(|| longest_prefix(of_host(), path))
 }
 
 /// The patterns that match the host, the most specific first.
 fn host_patterns(host: &str) -> Vec<HostPattern> {
-    let wildcard = host.split_once('.').filter(|(label, _)| !label.is_empty()).map(|(_, suffix)| HostPattern::Wildcard(suffix.to_owned()));
-    [Some(HostPattern::Exact(host.to_owned())), wildcard, Some(HostPattern::Any)].into_iter().flatten().collect()
+    let wildcard = host.split_once('.').filter(|(label, _)| !label.is_empty()).map(|(_, suffix)| HostPattern::Wildcard(suffix.into()));
+    [Some(HostPattern::Exact(host.into())), wildcard, Some(HostPattern::Any)].into_iter().flatten().collect()
 }
 
 fn longest_prefix<'a>(rules: impl Iterator<Item = &'a Rule>, path: &str) -> Option<&'a Rule> {

@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use crate::table::{FoldedHost, HostMap, HostPattern};
+use crate::table::{FoldedHost, HostKey, HostMap, HostPattern};
 
 /// Largest PEM text of a chain or key, in bytes.
 const MAX_PEM: usize = 256 * 1024;
@@ -208,9 +208,11 @@ impl CertificateTable {
         let mut names = HostMap::default();
         for (name, certificate) in entries {
             if certificate.is_for(&name) {
-                let pattern =
-                    name.strip_prefix("*.").map_or_else(|| HostPattern::Exact(name.clone()), |suffix| HostPattern::Wildcard(suffix.to_owned()));
-                names.entry(&pattern, || Named { name, certificate });
+                let exact = || HostPattern::Exact(name.as_str().into());
+                let pattern = name.strip_prefix("*.").map_or_else(exact, |suffix| HostPattern::Wildcard(suffix.into()));
+                if let Some(key) = HostKey::new(&pattern) {
+                    names.add(key, || Named { name, certificate });
+                }
             }
         }
         Self { names, default }

@@ -1,6 +1,7 @@
 //! The HTTP data plane as a whole: binds, serves, drains.
 
 use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +19,14 @@ use crate::listen::{Clients, Edge, Kind, Metrics, Port, Tls, bind, log_panic};
 use crate::proxy::App;
 use crate::{Limits, Options, Snapshot};
 
+/// How often the state of routes that are gone is looked for. It takes memory and is told of, no more.
+const PRUNE_PERIOD: Duration = Duration::from_secs(1);
+
 /// Bound listeners of the HTTP data plane, ready to run.
-pub struct Gateway(Server<HttpProxy<App>>);
+pub struct Gateway {
+    server: Server<HttpProxy<App>>,
+    pruning: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
+}
 
 /// Why the data plane cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -62,20 +69,24 @@ impl Gateway {
     /// An address is taken or not allowed, the registry has these metrics already, or there is no randomness to make keys of.
     pub fn bind(options: Options, snapshots: Arc<ArcSwap<Snapshot>>, registry: &prometheus::Registry) -> Result<Self, BindError> {
         let app = App::new(&options, Arc::clone(&snapshots), registry)?;
+        let pruning = Box::pin(app.prune_always(PRUNE_PERIOD));
         let proxy = proxy(app, &options.limits);
-        Server::bind(options, snapshots, registry, proxy).map(Self)
+        Ok(Self { server: Server::bind(options, snapshots, registry, proxy)?, pruning })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn local_addresses(&self) -> LocalAddresses {
-        self.0.local_addresses()
+        self.server.local_addresses()
     }
 
     /// Serves until `stop` is cancelled, then drains: accepts nothing more, tells clients to go away, lets requests under way end, and cuts what is left
     /// after the drain timeout.
     pub async fn run(self, stop: CancellationToken) {
-        self.0.run(stop).await;
+        tokio::select! {
+            () = self.server.run(stop) => {}
+            () = self.pruning => {}
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{CertificateTable, Challenges, RoutingTable};
 
 /// One configuration of the HTTP data plane. A connection takes its certificate, and a request its route, from the snapshot that is current when it
-/// starts, and keeps that snapshot to its end.
+/// starts, and keeps what it took to its end.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     /// Grows by at least one with each swap.

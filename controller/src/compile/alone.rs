@@ -135,7 +135,7 @@ impl Before<'_> {
             PathMatch::Prefix(text) => (text, "Prefix"),
         };
         let routes = self.pass.host(host).into_iter().flat_map(|report| &report.routes);
-        let same = |route: &&super::RouteReport| route.path == *text && route.path_type == path_type && route.ingress != *self.object;
+        let same = |route: &&super::RouteReport| route.path == **text && route.path_type == path_type && route.ingress != *self.object;
         if let Some(other) = routes.filter(same).find(|route| self.declares(&route.ingress, host, text) && self.is_older(&route.ingress)) {
             let by = format!("{}/{}", other.ingress.namespace.as_deref().unwrap_or_default(), other.ingress.name);
             findings.error(view.stored, format!("{field}.path"), Reason::PathTaken, routes::taken(host, &by));

@@ -88,8 +88,8 @@ fn written(path: &HTTPIngressPath) -> &str {
 pub(crate) fn read_path(view: &View<'_>, path: &HTTPIngressPath, field: Arguments<'_>, findings: &mut Findings) -> Option<PathMatch> {
     let text = written(path);
     let matched = match path.path_type.as_str() {
-        "Exact" => PathMatch::Exact(text.to_owned()),
-        "" | "Prefix" | "ImplementationSpecific" => PathMatch::Prefix(text.to_owned()),
+        "Exact" => PathMatch::Exact(text.into()),
+        "" | "Prefix" | "ImplementationSpecific" => PathMatch::Prefix(text.into()),
         other => {
             let message = format!("{other:?} is none of Exact, Prefix, ImplementationSpecific; the path is passed over");
             findings.error(view.stored, format!("{field}.pathType"), Reason::InvalidField, message);
@@ -147,7 +147,7 @@ impl<'a> Gatherer<'a, '_> {
 
     fn place(&mut self, view: &'a View<'a>, host: &'a str, path: PathMatch, action: Action) {
         let text = match &path {
-            PathMatch::Exact(text) | PathMatch::Prefix(text) => text.clone(),
+            PathMatch::Exact(text) | PathMatch::Prefix(text) => text.to_string(),
         };
         let name = if host == CATCH_ALL { String::new() } else { host.to_owned() };
         let id = RouteId { namespace: view.key.namespace.clone(), ingress: view.key.name.clone(), host: name, path: text };
@@ -193,7 +193,7 @@ impl<'a> Gatherer<'a, '_> {
         let mut open: Vec<_> = self.hosts.iter().filter(|(_, host)| !host.has_root).map(|(name, host)| (*name, host.first, host.has_rules)).collect();
         open.sort_unstable_by_key(|(name, ..)| *name);
         for (name, view, has_rules) in open {
-            let root = PathMatch::Prefix("/".to_owned());
+            let root = PathMatch::Prefix("/".into());
             match &view.spec.default_backend {
                 Some(backend) => {
                     let action = self.action(view, backend, format_args!("spec.defaultBackend"));
@@ -221,7 +221,8 @@ impl<'a> Gatherer<'a, '_> {
                 action,
                 kept: Kept::default(),
             });
-            self.rules.push(Placed { rule: Rule { host: HostPattern::Exact(name.clone()), path: PathMatch::Prefix("/".into()), route }, from: None });
+            let host = HostPattern::Exact(name.as_str().into());
+            self.rules.push(Placed { rule: Rule { host, path: PathMatch::Prefix("/".into()), route }, from: None });
         }
     }
 
@@ -243,7 +244,7 @@ impl<'a> Gatherer<'a, '_> {
 fn pattern(host: &str) -> HostPattern {
     match wildcard_base(host) {
         _ if host == CATCH_ALL => HostPattern::Any,
-        Some(base) => HostPattern::Wildcard(base.to_owned()),
-        None => HostPattern::Exact(host.to_owned()),
+        Some(base) => HostPattern::Wildcard(base.into()),
+        None => HostPattern::Exact(host.into()),
     }
 }

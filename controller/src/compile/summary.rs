@@ -54,8 +54,8 @@ pub(crate) fn hosts(
 
 fn route(path: &PathMatch, route: &Route, ingress: &crate::problem::ObjectRef) -> RouteReport {
     let (path, path_type) = match path {
-        PathMatch::Exact(path) => (path.clone(), "Exact"),
-        PathMatch::Prefix(path) => (path.clone(), "Prefix"),
+        PathMatch::Exact(path) => (path.to_string(), "Exact"),
+        PathMatch::Prefix(path) => (path.to_string(), "Prefix"),
     };
     let (backend, endpoints, refused) = match &route.action {
         Action::Forward(backend) => (format!("{}:{}", backend.service, backend.port), backend.endpoints.len(), None),

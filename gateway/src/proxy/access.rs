@@ -1,7 +1,5 @@
 //! What a route asks of a user: a password, the word of an authentication server, or either beside an allowed address, in nginx's order.
 
-use std::sync::Arc;
-
 use http::{StatusCode, header};
 use pingora_proxy::Session;
 
@@ -12,30 +10,41 @@ use super::ctx::Ctx;
 use super::external_auth::{Question, Refused, Verdict};
 use super::metrics::Authenticated;
 use super::sources;
+use crate::Snapshot;
 use crate::table::{BasicAuth, ExternalAuth, Route};
+
+/// The route that asks, and the configuration that it was found in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// The configuration.
+    pub(super) snapshot: &'a Snapshot,
+    /// The route.
+    pub(super) route: &'a Route,
+}
 
 impl App {
     /// Whether the user may pass.
-    pub(super) async fn let_in(&self, session: &Session, ctx: &mut Ctx, route: &Arc<Route>) -> Result<(), Reason> {
-        let let_in = if route.policy.satisfy_any { self.satisfy_any(session, ctx, route).await } else { self.satisfy_all(session, ctx, route).await };
-        let_in.map_err(|reason| match &route.policy.external_auth {
-            Some(auth) => self.sent_to_sign_in(reason, auth, session, ctx, route),
+    pub(super) async fn let_in(&self, session: &Session, ctx: &mut Ctx, asked: Asked<'_>) -> Result<(), Reason> {
+        let let_in =
+            if asked.route.policy.satisfy_any { self.satisfy_any(session, ctx, asked).await } else { self.satisfy_all(session, ctx, asked).await };
+        let_in.map_err(|reason| match &asked.route.policy.external_auth {
+            Some(auth) => self.sent_to_sign_in(reason, auth, session, ctx, asked),
             None => reason,
         })
     }
 
-    async fn satisfy_all(&self, session: &Session, ctx: &mut Ctx, route: &Arc<Route>) -> Result<(), Reason> {
-        if let Some(auth) = &route.policy.basic_auth {
-            self.check_password(auth, session, ctx, route).await?;
+    async fn satisfy_all(&self, session: &Session, ctx: &mut Ctx, asked: Asked<'_>) -> Result<(), Reason> {
+        if let Some(auth) = &asked.route.policy.basic_auth {
+            self.check_password(auth, session, ctx, asked.route).await?;
         }
-        match &route.policy.external_auth {
-            Some(auth) => self.ask(auth, session, ctx, route).await,
+        match &asked.route.policy.external_auth {
+            Some(auth) => self.ask(auth, session, ctx, asked).await,
             None => Ok(()),
         }
     }
 
-    async fn satisfy_any(&self, session: &Session, ctx: &mut Ctx, route: &Arc<Route>) -> Result<(), Reason> {
-        let policy = &route.policy;
+    async fn satisfy_any(&self, session: &Session, ctx: &mut Ctx, asked: Asked<'_>) -> Result<(), Reason> {
+        let policy = &asked.route.policy;
         let mut refusal = None;
         if let Some(networks) = &policy.allowed_sources {
             if sources::admits(networks, client_address(session)) {
@@ -44,13 +53,13 @@ impl App {
             refusal = Some(Reason::Forbidden);
         }
         if let Some(auth) = &policy.basic_auth {
-            match self.check_password(auth, session, ctx, route).await {
+            match self.check_password(auth, session, ctx, asked.route).await {
                 Ok(()) => return Ok(()),
                 Err(reason) => refusal = Some(after(refusal, reason)?),
             }
         }
         if let Some(auth) = &policy.external_auth {
-            match self.ask(auth, session, ctx, route).await {
+            match self.ask(auth, session, ctx, asked).await {
                 Ok(()) => return Ok(()),
                 Err(reason) => refusal = Some(after(refusal, reason)?),
             }
@@ -68,8 +77,8 @@ impl App {
         Ok(())
     }
 
-    async fn ask(&self, auth: &ExternalAuth, session: &Session, ctx: &mut Ctx, route: &Arc<Route>) -> Result<(), Reason> {
-        let verdict = self.external_authenticator.ask(auth, &self.question(session, ctx, route)).await;
+    async fn ask(&self, auth: &ExternalAuth, session: &Session, ctx: &mut Ctx, asked: Asked<'_>) -> Result<(), Reason> {
+        let verdict = self.external_authenticator.ask(auth, &self.question(session, ctx, asked)).await;
         let (counted, outcome) = match verdict {
             Ok(Verdict::Granted(granted)) => {
                 ctx.granted = Some(Box::new(granted));
@@ -79,7 +88,8 @@ impl App {
                 (Authenticated::Refused, Err(Reason::Denied(Box::new(Denied { status, challenges, cookies }))))
             }
             Err(fault) => {
-                tracing::debug!(namespace = route.id.namespace, ingress = route.id.ingress, %fault, "no verdict about a request");
+                let id = &asked.route.id;
+                tracing::debug!(namespace = id.namespace, ingress = id.ingress, %fault, "no verdict about a request");
                 (Authenticated::Failed, Err(Reason::NoVerdict))
             }
         };
@@ -91,8 +101,8 @@ impl App {
 
     /// Sends a browser that has to say who it is to where it can, with the cookies of the server that sent it; else the cookies reach it only where they
     /// always do.
-    fn sent_to_sign_in(&self, reason: Reason, auth: &ExternalAuth, session: &Session, ctx: &Ctx, route: &Route) -> Reason {
-        let page = if reason.status() == StatusCode::UNAUTHORIZED { auth.sign_in_location(&self.question(session, ctx, route)) } else { None };
+    fn sent_to_sign_in(&self, reason: Reason, auth: &ExternalAuth, session: &Session, ctx: &Ctx, asked: Asked<'_>) -> Reason {
+        let page = if reason.status() == StatusCode::UNAUTHORIZED { auth.sign_in_location(&self.question(session, ctx, asked)) } else { None };
         match (reason, page) {
             (Reason::Denied(denied), Some(location)) => Reason::SignIn(Box::new(SignIn { location, cookies: denied.cookies })),
             (_, Some(location)) => Reason::SignIn(Box::new(SignIn { location, cookies: Vec::new() })),
@@ -101,10 +111,10 @@ impl App {
         }
     }
 
-    fn question<'a>(&self, session: &'a Session, ctx: &'a Ctx, route: &'a Route) -> Question<'a> {
+    fn question<'a>(&self, session: &'a Session, ctx: &'a Ctx, asked: Asked<'a>) -> Question<'a> {
         Question {
-            snapshot: &ctx.snapshot,
-            route,
+            snapshot: asked.snapshot,
+            route: asked.route,
             header: session.req_header(),
             client: client_address(session),
             tls: is_tls(session),

@@ -16,6 +16,7 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
+use super::access::Asked;
 use super::access_log::AccessLogWriter;
 use super::answer::{self, Reason};
 use super::authenticate::Authenticator;
@@ -27,7 +28,7 @@ use super::external_name::{ExternalNames, ResolveError};
 use super::forwarded::Client;
 use super::metrics::{InFlight, Metrics};
 use super::retry::{self, Failure, Sent};
-use super::runtime::Runtime;
+use super::runtime::{self, Runtime};
 use super::{finish, headers, peer, request, request_id, respond};
 use crate::listen::{conn_info, request_body};
 use crate::options::AccessLog;
@@ -92,6 +93,11 @@ impl App {
         })
     }
 
+    /// Forgets in each period what no route needs any more; never ends.
+    pub(crate) fn prune_always(&self, period: Duration) -> impl Future<Output = ()> + Send + Sync + use<> {
+        runtime::prune_always(Arc::clone(&self.runtime), Arc::clone(&self.snapshots), period)
+    }
+
     pub(super) fn now(&self) -> Duration {
         self.epoch.elapsed()
     }
@@ -130,13 +136,13 @@ impl App {
     }
 
     /// What has to be asked of a user and a body before the route may serve the request.
-    async fn admit(&self, session: &Session, ctx: &mut Ctx) -> Result<(), Reason> {
+    async fn admit(&self, session: &Session, ctx: &mut Ctx, snapshot: &Snapshot) -> Result<(), Reason> {
         let Some(route) = &ctx.route else { return Err(Reason::NotFound) };
         let body_limit = route.policy.body_limit;
         if route.policy.basic_auth.is_some() || route.policy.external_auth.is_some() {
             let route = Arc::clone(route);
             // On the heap, so that requests to routes that ask for nothing do not carry the room for it.
-            Box::pin(self.let_in(session, ctx, &route)).await?;
+            Box::pin(self.let_in(session, ctx, Asked { snapshot, route: &route })).await?;
         }
         let declared = respond::content_length(session.req_header()).unwrap_or_default();
         if body_limit.is_some_and(|limit| declared > limit) {
@@ -181,7 +187,6 @@ impl ProxyHttp for App {
 
     fn new_ctx(&self) -> Ctx {
         Ctx {
-            snapshot: self.snapshots.load_full(),
             started: Instant::now(),
             request_id: HeaderValue::from_static("-"),
             route: None,
@@ -207,6 +212,7 @@ impl ProxyHttp for App {
         if let Some(connection) = conn_info(session) {
             connection.under_way.set(true);
         }
+        let snapshot = self.snapshots.load_full();
         let header = session.req_header();
         ctx.request_id = request_id::choose(header.headers.get(super::forwarded::X_REQUEST_ID), rand::random);
         let target = header.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
@@ -220,7 +226,7 @@ impl ProxyHttp for App {
             server_name: tls.and_then(|tls| tls.server_name.as_deref()),
             client: client_address(session),
         };
-        let (route, refusal) = match decide::decide(&ctx.snapshot, self.public_https_port, &facts) {
+        let (route, refusal) = match decide::decide(&snapshot, self.public_https_port, &facts) {
             Decision::Challenge(authorization) => {
                 let answer = answer::key_authorization(authorization, header.method == Method::HEAD);
                 let tls = facts.tls;
@@ -233,7 +239,7 @@ impl ProxyHttp for App {
         ctx.route = route.map(|route| self.runtime.resolved(route));
         let refusal = match refusal {
             Some(reason) => Some(reason),
-            None => self.admit(session, ctx).await.err(),
+            None => self.admit(session, ctx, &snapshot).await.err(),
         };
         match refusal {
             Some(reason) => self.answer(session, ctx, &reason).await.map(|()| true),

@@ -10,19 +10,16 @@ use super::backend::{BackendState, Tried};
 use super::external_auth::Granted;
 use super::metrics::InFlight;
 use super::runtime::RouteState;
-use crate::Snapshot;
 use crate::table::{Action, Backend, Route};
 
 /// State of one request.
 #[derive(Debug)]
 pub(crate) struct Ctx {
-    /// The configuration that the request is served under, from its start to its end.
-    pub(super) snapshot: Arc<Snapshot>,
     /// When its header was read.
     pub(super) started: Instant,
     /// Its id.
     pub(super) request_id: HeaderValue,
-    /// Its route, resolved.
+    /// Its route, resolved. Not the configuration that it is of: that would stay in memory for as long as a tunnel lasts.
     pub(super) route: Option<Arc<Route>>,
     /// The user that passed Basic authentication.
     pub(super) user: Option<String>,

@@ -1,6 +1,5 @@
-//! What is left to do once a request is answered: count it, log it, and forget what a new configuration no longer has.
+//! What is left to do once a request is answered: count it and log it.
 
-use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use http::{Version, header};
@@ -37,10 +36,6 @@ pub(super) fn request(app: &App, session: &Session, error: Option<&Error>, ctx: 
     let series = ctx.state().map_or(&app.runtime.unrouted, |state| &state.series);
     series.record(&finished);
     log(app, session, ctx, &finished, at);
-    if app.runtime.is_new(ctx.snapshot.generation) {
-        let (runtime, snapshot) = (Arc::clone(&app.runtime), Arc::clone(&ctx.snapshot));
-        tokio::task::spawn_blocking(move || runtime.prune(&snapshot));
-    }
 }
 
 fn log(app: &App, session: &Session, ctx: &Ctx, finished: &Finished<'_>, at: SystemTime) {

@@ -1,8 +1,10 @@
 //! What is remembered between requests: the counters of each route and the state of each backend. Kept with the route itself, so that it is found at once.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
 
 use super::backend::BackendState;
 use super::metrics::{Labels, Metrics, Series};
@@ -29,14 +31,13 @@ pub(super) struct Runtime {
     pub(super) unrouted: Arc<Series>,
     /// Survive the routes, as long as some route refers to them; so do the series.
     backends: Mutex<HashMap<BackendKey, Arc<BackendState>>>,
-    pruned_generation: AtomicU64,
 }
 
 impl Runtime {
     /// Remembers nothing yet.
     pub(super) fn new(metrics: Metrics) -> Self {
         let unrouted = metrics.series(Labels::default());
-        Self { metrics: Arc::new(metrics), unrouted, backends: Mutex::default(), pruned_generation: AtomicU64::new(0) }
+        Self { metrics: Arc::new(metrics), unrouted, backends: Mutex::default() }
     }
 
     /// The state of a route. A route is served by one runtime only.
@@ -55,37 +56,70 @@ impl Runtime {
             let mut backends = self.backends();
             Arc::clone(backends.entry(backend_key(backend)).or_insert_with(|| Arc::new(BackendState::new(backend))))
         });
-        RouteState { series: self.metrics.series(labels(route)), backend }
+        RouteState { series: self.metrics.series(Labels::new(names(route))), backend }
     }
 
     fn backends(&self) -> MutexGuard<'_, HashMap<BackendKey, Arc<BackendState>>> {
         self.backends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a snapshot is the first of its generation to be seen here: then [`Self::prune`] is due, once.
-    pub(super) fn is_new(&self, generation: u64) -> bool {
-        let pruned = self.pruned_generation.load(Ordering::Relaxed);
-        generation > pruned && self.pruned_generation.compare_exchange(pruned, generation, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    /// Forgets what no route of the current snapshot asks for and nobody has. Where everything is had, that is all there is to find out; else it takes
+    /// time in proportion to the routes that nobody asked for yet.
+    pub(super) fn prune(&self, current: impl FnOnce() -> Arc<Snapshot>) {
+        let (series, backends) = (self.metrics.unheld(), self.unheld_backends());
+        if series.is_empty() && backends.is_empty() {
+            return;
+        }
+        // Loaded after the look at who has what: one from before could lack a route that came, was asked for and was replaced since.
+        self.resolve_heirs(&current(), &series, &backends);
+        self.metrics.end_unheld(&series);
+        let mut living = self.backends();
+        for key in &backends {
+            if living.get(key).is_some_and(is_unheld) {
+                living.remove(key);
+            }
+        }
     }
 
-    /// Forgets what the snapshot has no route for. Takes time in proportion to the routes.
-    pub(super) fn prune(&self, snapshot: &Snapshot) {
-        // That of requests that no route serves stays.
-        let mut live_series = HashSet::from([Labels::default()]);
-        let mut live_backends = HashSet::new();
+    /// Gives what is left of earlier routes to the routes of the same names, so that they have it and no later search looks for it.
+    fn resolve_heirs(&self, snapshot: &Snapshot, series: &[Arc<Labels>], backends: &[BackendKey]) {
+        let series: HashSet<_> = series.iter().map(|labels| labels.names()).collect();
+        let backends: HashSet<_> = backends.iter().map(|(name, protocol)| (name.as_str(), *protocol)).collect();
+        let is_heir = |route: &Route| {
+            series.contains(&names(route)) || backend(route).is_some_and(|backend| backends.contains(&(backend.name.as_str(), backend.protocol)))
+        };
         for rule in snapshot.table.rules() {
-            live_series.insert(labels(&rule.route));
-            live_backends.extend(backend(&rule.route).map(backend_key));
+            if rule.route.kept.get().is_none() && is_heir(&rule.route) {
+                self.of(&rule.route);
+            }
         }
-        self.backends().retain(|key, _| live_backends.contains(key));
-        self.metrics.retain(&live_series);
+    }
+
+    fn unheld_backends(&self) -> Vec<BackendKey> {
+        self.backends().iter().filter(|(_, state)| is_unheld(state)).map(|(key, _)| key.clone()).collect()
     }
 }
 
-fn labels(route: &Route) -> Labels {
+/// Prunes once in a period, for ever, whether requests come or not. On a thread of its own: those that serve do not wait for it.
+pub(super) async fn prune_always(runtime: Arc<Runtime>, snapshots: Arc<ArcSwap<Snapshot>>, period: Duration) {
+    loop {
+        tokio::time::sleep(period).await;
+        let (runtime, snapshots) = (Arc::clone(&runtime), Arc::clone(&snapshots));
+        if let Err(error) = tokio::task::spawn_blocking(move || runtime.prune(|| snapshots.load_full())).await {
+            tracing::error!(%error, "what is remembered of routes that are gone could not be forgotten");
+        }
+    }
+}
+
+/// Under the lock nobody can begin to hold it.
+fn is_unheld(state: &Arc<BackendState>) -> bool {
+    Arc::strong_count(state) == 1
+}
+
+/// Namespace, Ingress and host as labels have them.
+fn names(route: &Route) -> [&str; 3] {
     let id = &route.id;
-    let host = if id.host.is_empty() { "_" } else { &id.host };
-    Labels { namespace: id.namespace.clone(), ingress: id.ingress.clone(), host: host.to_owned() }
+    [&id.namespace, &id.ingress, if id.host.is_empty() { "_" } else { &id.host }]
 }
 
 fn backend(route: &Route) -> Option<&Backend> {
@@ -101,7 +135,7 @@ fn backend_key(backend: &Backend) -> BackendKey {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
     use crate::RoutingTable;
     use crate::table::{HostPattern, Kept, PathMatch, Policy, RouteId, Rule};
@@ -123,29 +157,34 @@ mod tests {
         })
     }
 
-    fn snapshot(generation: u64, routes: &[&Arc<Route>]) -> Snapshot {
+    fn snapshot(routes: &[&Arc<Route>]) -> Arc<Snapshot> {
         let rule = |(at, route): (usize, &&Arc<Route>)| Rule {
-            host: HostPattern::Exact(format!("{at}.test")),
+            host: HostPattern::Exact(format!("{at}.test").into()),
             path: PathMatch::Prefix("/".into()),
             route: Arc::clone(route),
         };
-        Snapshot { generation, table: RoutingTable::build(routes.iter().enumerate().map(rule).collect::<Vec<_>>()), ..Snapshot::default() }
+        Arc::new(Snapshot { table: RoutingTable::build(routes.iter().enumerate().map(rule)), ..Snapshot::default() })
     }
 
-    /// How many series are told of and how many backends are remembered.
-    fn kept(runtime: &Runtime, registry: &prometheus::Registry) -> (usize, usize) {
+    fn runtime() -> (Runtime, prometheus::Registry) {
+        let registry = prometheus::Registry::new();
+        (Runtime::new(Metrics::new(&registry).unwrap()), registry)
+    }
+
+    /// How many series are told of and how many backends are remembered. The series of requests that no route serves is always there.
+    fn kept((runtime, registry): &(Runtime, prometheus::Registry)) -> (usize, usize) {
         let retries = registry.gather().into_iter().find(|family| family.name() == "vrata_http_upstream_retries_total");
         (retries.map_or(0, |family| family.get_metric().len()), runtime.backends().len())
     }
 
     #[test]
     fn state_outlives_its_route_while_another_route_needs_it_and_then_ends() {
-        let registry = prometheus::Registry::new();
-        let runtime = Runtime::new(Metrics::new(&registry).unwrap());
+        let all = runtime();
+        let runtime = &all.0;
         let (one, two) = (route("one", "web"), route("two", "api"));
         let (before, _) = (runtime.of(&one), runtime.of(&two));
         assert!(std::ptr::eq(before, runtime.of(&one)));
-        assert_eq!(kept(&runtime, &registry), (3, 2));
+        assert_eq!(kept(&all), (3, 2));
 
         // The same route of another configuration: another value with the same counters and backend.
         let again = route("one", "web");
@@ -155,17 +194,52 @@ mod tests {
 
         drop(one);
         drop(two);
-        runtime.prune(&snapshot(1, &[&again]));
-        assert_eq!(kept(&runtime, &registry), (2, 1));
+        runtime.prune(|| snapshot(&[&again]));
+        assert_eq!(kept(&all), (2, 1));
         drop(again);
-        runtime.prune(&snapshot(2, &[]));
-        // The series of requests that no route serves is always there.
-        assert_eq!(kept(&runtime, &registry), (1, 0));
+        runtime.prune(|| snapshot(&[]));
+        assert_eq!(kept(&all), (1, 0));
     }
 
     #[test]
-    fn each_generation_is_pruned_once_and_older_ones_never() {
-        let runtime = Runtime::new(Metrics::new(&prometheus::Registry::new()).unwrap());
-        assert_eq!([0, 1, 1, 3, 2, 3, 4].map(|generation| runtime.is_new(generation)), [false, true, false, true, false, false, true]);
+    fn state_waits_for_a_route_that_nobody_asked_for_yet() {
+        let all = runtime();
+        let runtime = &all.0;
+        let old = route("one", "web");
+        let (series, backend) = (Arc::downgrade(&runtime.of(&old).series), Arc::downgrade(runtime.of(&old).backend.as_ref().unwrap()));
+        drop(old);
+        // One route has the counters, another one the backend.
+        let (counted, served) = (route("one", "other"), route("two", "web"));
+        runtime.prune(|| snapshot(&[&counted, &served]));
+        assert!(series.upgrade().is_some_and(|series| Arc::ptr_eq(&series, &runtime.of(&counted).series)));
+        assert!(backend.upgrade().is_some_and(|backend| Arc::ptr_eq(&backend, runtime.of(&served).backend.as_ref().unwrap())));
+        runtime.prune(|| panic!("nothing is left that could end"));
+    }
+
+    #[test]
+    fn a_route_that_nobody_asked_for_gets_no_state() {
+        let all = runtime();
+        let (gone, idle) = (route("gone", "web"), route("idle", "api"));
+        all.0.of(&gone);
+        drop(gone);
+        all.0.prune(|| snapshot(&[&idle]));
+        assert!(idle.kept.get().is_none());
+        assert_eq!(kept(&all), (1, 0));
+    }
+
+    #[test]
+    fn what_a_route_of_another_snapshot_has_is_told_of() {
+        let all = runtime();
+        let runtime = &all.0;
+        let (old, new) = (route("one", "web"), route("one", "web"));
+        runtime.of(&old);
+        drop(old);
+        // A request comes by a newer snapshot while the search is under way.
+        runtime.prune(|| {
+            runtime.of(&new);
+            snapshot(&[])
+        });
+        assert_eq!(kept(&all), (2, 1));
+        assert!(Arc::ptr_eq(&runtime.of(&new).series, &runtime.metrics.series(Labels::new(names(&new)))));
     }
 }

@@ -1,6 +1,7 @@
 //! Names of hosts as keys: lookups that neither allocate nor depend on how many names there are. Pure.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
@@ -39,11 +40,39 @@ impl FoldedHost {
     }
 }
 
+/// A pattern in the form in which it is looked for.
+#[derive(Debug, Clone)]
+pub(crate) enum HostKey {
+    /// A whole name.
+    Exact(Arc<[u8]>),
+    /// What follows the first label.
+    Wildcard(Arc<[u8]>),
+}
+
+impl HostKey {
+    /// `None` for [`HostPattern::Any`] and for names that no host can match.
+    pub(crate) fn new(pattern: &HostPattern) -> Option<Self> {
+        match pattern {
+            HostPattern::Exact(name) => folded(name).map(Self::Exact),
+            HostPattern::Wildcard(suffix) => folded(suffix).map(Self::Wildcard),
+            HostPattern::Any => None,
+        }
+    }
+}
+
+/// The name itself, shared, where it is folded already.
+fn folded(name: &Arc<str>) -> Option<Arc<[u8]>> {
+    let folded = FoldedHost::new(name)?;
+    Some(if folded.as_bytes() == name.as_bytes() { Arc::clone(name).into() } else { folded.as_bytes().into() })
+}
+
+type Names<T> = HashMap<Arc<[u8]>, T, RandomState>;
+
 /// Values by exact host and by one-label wildcard.
 #[derive(Debug)]
 pub(crate) struct HostMap<T> {
-    exact: HashMap<Box<[u8]>, T, RandomState>,
-    wildcard: HashMap<Box<[u8]>, T, RandomState>,
+    exact: Names<T>,
+    wildcard: Names<T>,
 }
 
 impl<T> Default for HostMap<T> {
@@ -53,19 +82,23 @@ impl<T> Default for HostMap<T> {
 }
 
 impl<T> HostMap<T> {
+    /// Empty, with room for so many of each.
+    pub(crate) fn with_capacity(exact: usize, wildcard: usize) -> Self {
+        let names = |capacity| HashMap::with_capacity_and_hasher(capacity, RandomState::default());
+        Self { exact: names(exact), wildcard: names(wildcard) }
+    }
+
     /// The value of the exact host, else of the wildcard one label up.
     pub(crate) fn get(&self, host: &FoldedHost) -> Option<&T> {
         self.exact.get(host.as_bytes()).or_else(|| self.wildcard.get(host.parent()?))
     }
 
-    /// The value of a pattern, made when it is not there yet. `None` for [`HostPattern::Any`] and for names that no host can match.
-    pub(crate) fn entry(&mut self, pattern: &HostPattern, make: impl FnOnce() -> T) -> Option<&mut T> {
-        let (map, name) = match pattern {
-            HostPattern::Exact(name) => (&mut self.exact, name),
-            HostPattern::Wildcard(suffix) => (&mut self.wildcard, suffix),
-            HostPattern::Any => return None,
+    /// Adds a value, made when its key has none yet.
+    pub(crate) fn add(&mut self, key: HostKey, make: impl FnOnce() -> T) {
+        match key {
+            HostKey::Exact(name) => self.exact.entry(name).or_insert_with(make),
+            HostKey::Wildcard(suffix) => self.wildcard.entry(suffix).or_insert_with(make),
         };
-        Some(map.entry(FoldedHost::new(name)?.as_bytes().into()).or_insert_with(make))
     }
 
     /// All values, in no particular order.

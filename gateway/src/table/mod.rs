@@ -7,6 +7,7 @@
 
 mod external_auth;
 mod host;
+mod part;
 mod password;
 pub mod path;
 mod paths;
@@ -19,7 +20,8 @@ use std::sync::Arc;
 
 pub(crate) use external_auth::Destination;
 pub use external_auth::{AuthUrl, AuthUrlError, ExternalAuth, sign_in};
-pub(crate) use host::{FoldedHost, HostMap};
+pub(crate) use host::{FoldedHost, HostKey, HostMap};
+pub use part::TablePart;
 pub use password::{PasswordHash, UnsupportedHash};
 use paths::HostRules;
 pub use route::{Action, Backend, BasicAuth, Endpoint, HostPattern, Kept, PathMatch, Policy, Protocol, Route, RouteId, TlsRedirect};
@@ -66,26 +68,21 @@ impl RoutingTable {
     /// Builds the table. Rules come in order of precedence: where two have the same host and path, the first one is kept.
     #[must_use]
     pub fn build(rules: impl IntoIterator<Item = Rule>) -> Self {
-        let mut rules: Vec<Rule> = rules.into_iter().collect();
-        // Those of one host come together, in the order they were given.
-        rules.sort_by(|a, b| a.host.cmp(&b.host));
-        let mut table = Self::default();
-        let mut rules = rules.into_iter().peekable();
-        while let Some(first) = rules.next() {
-            let host = first.host.clone();
-            let mut of_host = vec![first];
-            of_host.extend(std::iter::from_fn(|| rules.next_if(|next| next.host == host)));
-            table.add(&host, HostRules::new(of_host));
-        }
-        table
+        Self::of([&TablePart::new(rules)])
     }
 
-    fn add(&mut self, host: &HostPattern, rules: HostRules) {
-        if *host == HostPattern::Any {
-            self.any = Some(rules);
-        } else {
-            self.hosts.entry(host, || rules);
+    /// Puts parts together that have no host in common; of one that several have, the first part's rules are kept. Takes a few references for each host:
+    /// nothing of a rule is copied, and nothing is sorted.
+    #[must_use]
+    pub fn of<'a>(parts: impl IntoIterator<Item = &'a TablePart>) -> Self {
+        let parts: Vec<_> = parts.into_iter().collect();
+        let wildcards = parts.iter().map(|part| part.wildcards()).sum();
+        let exact = parts.iter().map(|part| part.hosts().len()).sum::<usize>() - wildcards;
+        let mut hosts = HostMap::with_capacity(exact, wildcards);
+        for (key, rules) in parts.iter().flat_map(|part| part.hosts()) {
+            hosts.add(key.clone(), || rules.clone());
         }
+        Self { hosts, any: parts.iter().find_map(|part| part.any()).cloned() }
     }
 
     /// The route for a host and path. Both are as the request has them: the host without its port, in any case, perhaps with a trailing dot; the path

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::slice;
+use std::sync::Arc;
 
 use super::{PathMatch, Rule, path};
 
@@ -80,13 +81,13 @@ impl Keyed {
     }
 }
 
-/// The rules of one host.
-#[derive(Debug)]
+/// The rules of one host. A copy shares them.
+#[derive(Debug, Clone)]
 pub(super) enum HostRules {
     /// One for all paths, as most hosts have it. In place: where hosts are many, each step to elsewhere in memory is felt.
     One(Rule),
     /// Any others.
-    Several(Box<Several>),
+    Several(Arc<Several>),
 }
 
 impl HostRules {
@@ -94,8 +95,8 @@ impl HostRules {
     pub(super) fn new(rules: Vec<Rule>) -> Self {
         match <[Rule; 1]>::try_from(rules) {
             Ok([rule]) if pattern_path(&rule.path) == "/" && matches!(rule.path, PathMatch::Prefix(_)) => Self::One(rule),
-            Ok(rules) => Self::Several(Box::new(Several::new(rules.into()))),
-            Err(rules) => Self::Several(Box::new(Several::new(rules))),
+            Ok(rules) => Self::Several(Arc::new(Several::new(rules.into()))),
+            Err(rules) => Self::Several(Arc::new(Several::new(rules))),
         }
     }
 

@@ -15,9 +15,9 @@ use crate::proxy::RouteState;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HostPattern {
     /// Just this host.
-    Exact(String),
+    Exact(Arc<str>),
     /// `*.suffix`: exactly one label before the suffix that is held here (`example.org` for `*.example.org`).
-    Wildcard(String),
+    Wildcard(Arc<str>),
     /// Every host that nothing else names.
     Any,
 }
@@ -26,9 +26,9 @@ pub enum HostPattern {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PathMatch {
     /// The whole path, byte for byte.
-    Exact(String),
+    Exact(Arc<str>),
     /// The path or anything below it, on segment boundaries (`/foo` matches `/foo` and `/foo/bar`, not `/foobar`).
-    Prefix(String),
+    Prefix(Arc<str>),
 }
 
 /// Names a route in logs, metrics and explanations.

@@ -30,11 +30,19 @@ fn path_match(pattern: &str) -> PathMatch {
 }
 
 /// Rules written `host path name`.
-fn table(rules: &[&str]) -> RoutingTable {
-    RoutingTable::build(rules.iter().map(|rule| {
+fn rules<'a>(rules: &'a [&str]) -> impl Iterator<Item = Rule> + use<'a> {
+    rules.iter().map(|rule| {
         let parts: Vec<_> = rule.split(' ').collect();
         Rule { host: host(parts[0]), path: path_match(parts[1]), route: route(parts[2]) }
-    }))
+    })
+}
+
+fn table(rules: &[&str]) -> RoutingTable {
+    RoutingTable::build(self::rules(rules))
+}
+
+fn part(rules: &[&str]) -> TablePart {
+    TablePart::new(self::rules(rules))
 }
 
 fn find<'a>(table: &'a RoutingTable, host: &str, path: &str) -> &'a str {
@@ -165,11 +173,70 @@ fn long_paths_cost_no_more_than_the_longest_prefix() {
     assert!(matches!(table.select("h", &format!("/{}", "/a/b".repeat(10_000))), Selection::Ambiguous { .. }));
 }
 
+#[test]
+fn parts_serve_what_one_table_of_their_rules_serves() {
+    let parts = [
+        part(&["a.org / a", "a.org /x ax", "*.a.org /w wildcard"]),
+        TablePart::default(),
+        part(&["* /any any", "b.org / b", "b.org / hidden"]),
+        part(&["c.a.org / c"]),
+    ];
+    let table = RoutingTable::of(&parts);
+    for (host, path, expected) in [
+        ("a.org", "/", "a"),
+        ("A.org.", "/x/y", "ax"),
+        ("z.a.org", "/w", "wildcard"),
+        ("z.a.org", "/", "-"),
+        ("c.a.org", "/w", "c"),
+        ("b.org", "/", "b"),
+        ("other", "/any", "any"),
+        ("other", "/", "-"),
+    ] {
+        assert_eq!(find(&table, host, path), expected, "{host} {path}");
+    }
+    assert_eq!(table.rules().count(), 6);
+    assert_eq!(RoutingTable::of([]).select("a.org", "/"), Selection::UnknownHost);
+}
+
+#[test]
+fn of_a_host_in_two_parts_the_first_parts_rules_are_kept() {
+    let (one, two) = (part(&["h /one one", "*.w / one", "* / one"]), part(&["h / two", "h /one two", "*.w / two", "* / two", "i / two"]));
+    let table = RoutingTable::of([&one, &two]);
+    for (host, path, expected) in [("h", "/one", "one"), ("h", "/", "-"), ("a.w", "/", "one"), ("other", "/", "one"), ("i", "/", "two")] {
+        assert_eq!(find(&table, host, path), expected, "{host} {path}");
+    }
+}
+
+#[test]
+fn a_part_serves_in_many_tables_without_a_copy_of_its_rules() {
+    let part = part(&["h / h", "several /a a", "several /b b"]);
+    let (one, two) = (RoutingTable::of([&part]), RoutingTable::of([&part]));
+    drop(part);
+    for (host, path) in [("h", "/"), ("several", "/b")] {
+        let routes = (one.find(host, path).unwrap(), two.find(host, path).unwrap());
+        assert!(Arc::ptr_eq(routes.0, routes.1), "{host}");
+    }
+    let several = |table: &RoutingTable| match table.select("several", "/a") {
+        Selection::Route(rule) => std::ptr::from_ref(rule),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(several(&one), several(&two));
+}
+
+#[test]
+fn patterns_are_folded_as_hosts_are() {
+    let table = RoutingTable::of([&part(&["A.Example / a", "*.B.Example. / b"])]);
+    assert_eq!((find(&table, "a.example", "/"), find(&table, "x.b.example", "/")), ("a", "b"));
+    let too_long = format!("{} / a", "a".repeat(254));
+    assert_eq!(RoutingTable::of([&part(&[&too_long])]).rules().count(), 0);
+}
+
 /// The sentences of the module's documentation, without any index.
 fn naive<'a>(rules: &'a [Rule], host: &str, path: &str) -> Option<&'a Arc<Route>> {
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     let parent = host.split_once('.').filter(|(label, rest)| !label.is_empty() && !rest.is_empty()).map(|(_, rest)| rest);
-    let patterns = [Some(HostPattern::Exact(host.clone())), parent.map(|parent| HostPattern::Wildcard(parent.into())), Some(HostPattern::Any)];
+    let patterns =
+        [Some(HostPattern::Exact(host.as_str().into())), parent.map(|parent| HostPattern::Wildcard(parent.into())), Some(HostPattern::Any)];
     let pattern = patterns.into_iter().flatten().find(|pattern| rules.iter().any(|rule| rule.host == *pattern))?;
     let of_host = || rules.iter().filter(|rule| rule.host == pattern);
     let exact = of_host().find(|rule| rule.path == PathMatch::Exact(path.into()));
@@ -206,11 +273,11 @@ fn some_host() -> impl Strategy<Value = String> {
 
 fn some_rule() -> impl Strategy<Value = (HostPattern, PathMatch)> {
     let host = prop_oneof![
-        4 => some_host().prop_map(|host| HostPattern::Exact(host.to_ascii_lowercase())),
-        2 => some_host().prop_map(|host| HostPattern::Wildcard(host.to_ascii_lowercase())),
+        4 => some_host().prop_map(|host| HostPattern::Exact(host.to_ascii_lowercase().into())),
+        2 => some_host().prop_map(|host| HostPattern::Wildcard(host.to_ascii_lowercase().into())),
         1 => Just(HostPattern::Any),
     ];
-    (host, prop_oneof![some_path().prop_map(PathMatch::Exact), some_path().prop_map(PathMatch::Prefix)])
+    (host, prop_oneof![some_path().prop_map(|path| PathMatch::Exact(path.into())), some_path().prop_map(|path| PathMatch::Prefix(path.into()))])
 }
 
 proptest! {
@@ -230,6 +297,24 @@ proptest! {
                 }
                 _ => prop_assert_eq!(table.find(&host, &path), naive(&rules, &host, &path), "{} {}", host, path),
             }
+        }
+    }
+
+    #[test]
+    fn parts_by_host_make_the_table_of_all_rules(
+        rules in prop::collection::vec(some_rule(), 0..12),
+        requests in prop::collection::vec((some_host(), some_path()), 1..20),
+    ) {
+        let rules: Vec<_> = rules.into_iter().enumerate().map(|(n, (host, path))| Rule { host, path, route: route(&n.to_string()) }).collect();
+        let whole = RoutingTable::build(rules.clone());
+        let mut by_host = BTreeMap::<_, Vec<_>>::new();
+        for rule in rules {
+            by_host.entry(rule.host.clone()).or_default().push(rule);
+        }
+        let parts: Vec<_> = by_host.into_values().map(TablePart::new).collect();
+        let table = RoutingTable::of(parts.iter().rev());
+        for (host, path) in requests {
+            prop_assert_eq!(whole.select(&host, &path), table.select(&host, &path), "{} {}", host, path);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The series of all routes, as the registry asks for them. The list is of those that some route has; what they count is in `series`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -60,14 +60,29 @@ impl AllSeries {
         Arc::clone(self.lock().entry(Arc::new(labels)).or_default())
     }
 
-    /// Ends all other series.
-    pub(super) fn retain(&self, live: &HashSet<Labels>) {
-        self.lock().retain(|labels, _| live.contains(&**labels));
+    /// Whose series only this list has.
+    pub(super) fn unheld(&self) -> Vec<Arc<Labels>> {
+        self.lock().iter().filter(|(_, series)| is_unheld(series)).map(|(labels, _)| Arc::clone(labels)).collect()
+    }
+
+    /// Ends those of these series that only this list has.
+    pub(super) fn end_unheld(&self, of: &[Arc<Labels>]) {
+        let mut living = self.lock();
+        for labels in of {
+            if living.get(labels).is_some_and(is_unheld) {
+                living.remove(labels);
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Living> {
         self.living.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Under the lock nobody can begin to hold it.
+fn is_unheld(series: &Arc<Series>) -> bool {
+    Arc::strong_count(series) == 1
 }
 
 impl Collector for AllSeries {

@@ -3,7 +3,6 @@
 mod collector;
 mod series;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use prometheus::{IntCounter, IntGauge, Registry};
@@ -32,6 +31,18 @@ pub(super) struct Labels {
     pub(super) host: String,
 }
 
+impl Labels {
+    /// What [`Labels::names`] gives back.
+    pub(super) fn new([namespace, ingress, host]: [&str; 3]) -> Self {
+        Self { namespace: namespace.into(), ingress: ingress.into(), host: host.into() }
+    }
+
+    /// Namespace, Ingress and host.
+    pub(super) fn names(&self) -> [&str; 3] {
+        [&self.namespace, &self.ingress, &self.host]
+    }
+}
+
 impl Metrics {
     /// Registers the metrics.
     ///
@@ -49,14 +60,19 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// The series of an Ingress and host, the same one for as long as it is retained.
+    /// The series of an Ingress and host, the same one until it is ended.
     pub(super) fn series(&self, labels: Labels) -> Arc<Series> {
         self.series.of(labels)
     }
 
-    /// Ends the series of Ingresses and hosts that are gone.
-    pub(super) fn retain(&self, live: &HashSet<Labels>) {
-        self.series.retain(live);
+    /// Whose series are told of while nobody else has them.
+    pub(super) fn unheld(&self) -> Vec<Arc<Labels>> {
+        self.series.unheld()
+    }
+
+    /// Ends those of these series that nobody else has.
+    pub(super) fn end_unheld(&self, of: &[Arc<Labels>]) {
+        self.series.end_unheld(of);
     }
 }
 

@@ -58,18 +58,32 @@ fn removed_series_leave_nothing_and_spare_the_others() {
     gone.record(&finished(&Method::GET, 200));
     kept.record(&finished(&Method::GET, 200));
     gone.asked(Authenticated::Granted);
-    metrics.retain(&HashSet::from([labels("kept")]));
+    drop(gone);
+    let unheld = metrics.unheld();
+    assert_eq!(unheld.iter().map(|labels| labels.names()).collect::<Vec<_>>(), [labels("gone").names()]);
+    metrics.end_unheld(&unheld);
     let text = text(&registry);
     assert!(!text.contains("\"gone\"") && text.contains("\"kept\""), "{text}");
-    // A request of the old route that ends late brings nothing back; a new route of that name begins anew.
-    gone.record(&finished(&Method::POST, 404));
+    // A new route of that name begins anew.
     let again = metrics.series(labels("gone"));
-    assert!(!Arc::ptr_eq(&gone, &again) && Arc::ptr_eq(&kept, &metrics.series(labels("kept"))));
+    assert!(Arc::ptr_eq(&kept, &metrics.series(labels("kept"))));
     again.record(&finished(&Method::GET, 200));
     let text = self::text(&registry);
     let of_gone = |line: &&str| line.starts_with("vrata_http_requests_total") && line.contains("\"gone\"");
     assert_eq!(text.lines().filter(of_gone).count(), 1, "{text}");
     assert!(text.lines().find(of_gone).unwrap().ends_with(" 1"), "{text}");
+}
+
+#[test]
+fn a_series_that_somebody_has_is_never_ended() {
+    let metrics = Metrics::new(&Registry::new()).unwrap();
+    drop(metrics.series(labels("web")));
+    let unheld = metrics.unheld();
+    // A request comes in between.
+    let series = metrics.series(labels("web"));
+    metrics.end_unheld(&unheld);
+    assert!(Arc::ptr_eq(&series, &metrics.series(labels("web"))));
+    assert!(metrics.unheld().is_empty());
 }
 
 /// The library's own metrics tell the same of the same requests.

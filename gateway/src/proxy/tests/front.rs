@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -141,12 +141,14 @@ pub(super) struct Front {
     pub(super) registry: prometheus::Registry,
     pub(super) log: Log,
     accepting: tokio::task::JoinHandle<()>,
+    pruning: tokio::task::JoinHandle<()>,
     _stop: tokio::sync::watch::Sender<bool>,
 }
 
 impl Drop for Front {
     fn drop(&mut self) {
         self.accepting.abort();
+        self.pruning.abort();
     }
 }
 
@@ -158,6 +160,7 @@ impl Front {
     pub(super) async fn with(port: Port, snapshot: Snapshot, options: Options) -> Self {
         let (snapshots, registry, log) = (Arc::new(ArcSwap::from_pointee(snapshot)), prometheus::Registry::new(), Log::default());
         let app = App::with_log(&options, Arc::clone(&snapshots), &registry, Box::new(log.clone())).unwrap();
+        let pruning = tokio::spawn(app.prune_always(Duration::from_millis(5)));
         let conf = Arc::new(ServerConf { max_retries: 3, ..ServerConf::default() });
         let proxy = Arc::new(http_proxy(&conf, app));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -176,7 +179,7 @@ impl Front {
                 });
             }
         });
-        Self { address, snapshots, registry, log, accepting, _stop: stop }
+        Self { address, snapshots, registry, log, accepting, pruning, _stop: stop }
     }
 
     pub(super) fn metrics(&self) -> String {

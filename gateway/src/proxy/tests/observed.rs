@@ -63,7 +63,26 @@ async fn series_of_routes_that_are_gone_end() {
     assert_eq!(fetch(front.address, "GET / HTTP/1.1\nHost: a.test").await.status, 200);
     eventually("it is counted", || front.metrics().contains("ingress=\"web\"")).await;
     front.snapshots.store(std::sync::Arc::new(crate::Snapshot { generation: 1, ..crate::Snapshot::default() }));
-    assert_eq!(fetch(front.address, "GET / HTTP/1.1\nHost: a.test").await.status, 404);
+    // No further request has to come.
+    eventually("its series are gone", || !front.metrics().contains("ingress=\"web\"")).await;
+}
+
+#[tokio::test]
+async fn a_request_under_way_keeps_its_route_with_its_series_and_no_configuration() {
+    let silent = Upstream::raw(|tcp| async move {
+        let _held = tcp;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let front = Front::start(Port::Https, snapshot(plain(&silent))).await;
+    let before = std::sync::Arc::downgrade(&front.snapshots.load());
+    let mut client = Client::connect(front.address).await;
+    client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+    eventually("the upstream is asked", || silent.connections.load(std::sync::atomic::Ordering::Relaxed) == 1).await;
+    front.snapshots.store(std::sync::Arc::default());
+    eventually("the configuration is dropped", || before.strong_count() == 0).await;
+    assert!(front.metrics().contains("ingress=\"web\""));
+    drop(client);
     eventually("its series are gone", || !front.metrics().contains("ingress=\"web\"")).await;
 }
 

@@ -95,7 +95,7 @@ async fn a_swap_changes_the_next_request_of_a_connection() {
 async fn connections_to_one_address_are_never_shared_between_namespaces() {
     let upstream = Upstream::echo().await;
     let rule = |namespace: &str| Rule {
-        host: HostPattern::Exact(format!("{namespace}.test")),
+        host: HostPattern::Exact(format!("{namespace}.test").into()),
         path: PathMatch::Prefix("/".into()),
         route: Arc::new(route(namespace, Protocol::Http, Policy::default(), &[upstream.address])),
     };

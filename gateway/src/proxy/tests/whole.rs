@@ -429,7 +429,7 @@ async fn secret() -> Upstream {
 async fn https_backends_need_no_trusted_certificate_and_are_not_shared_between_namespaces() {
     let upstream = secret().await;
     let rule = |namespace: &str| Rule {
-        host: HostPattern::Exact(format!("{namespace}.test")),
+        host: HostPattern::Exact(format!("{namespace}.test").into()),
         path: PathMatch::Prefix("/".into()),
         route: Arc::new(route(namespace, Protocol::Https, Policy::default(), &[upstream.address])),
     };
