@@ -120,6 +120,8 @@ pub(super) struct GwStream {
     linger: Option<Linger>,
     /// The client was given up: nothing more is waited for.
     given_up: bool,
+    /// Whether the flush under way has let others go first.
+    yielded: bool,
     limits: Limits,
     tls: Option<Arc<SslDigest>>,
     socket: Arc<SocketDigest>,
@@ -147,6 +149,7 @@ impl GwStream {
             write_timer: Timer::default(),
             linger: None,
             given_up: false,
+            yielded: false,
             limits,
             tls,
             socket: Arc::new(socket),
@@ -183,6 +186,13 @@ impl GwStream {
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let deadline = self.progress.blocked(Instant::now());
         self.write_timer.poll_elapsed(deadline, cx).map(|()| io::ErrorKind::TimedOut.into())
+    }
+
+    /// Whether others that are ready have their turn first: what they send then leaves together with this, and a receiver on the same machine that has
+    /// gone to sleep is woken once for all of it instead of for each. Once a flush.
+    const fn yields_before_sending(&mut self) -> bool {
+        self.yielded = !self.yielded && !self.unsent.bytes.is_empty();
+        self.yielded
     }
 
     /// Empties the write buffer.
@@ -271,6 +281,10 @@ impl AsyncWrite for GwStream {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.yields_before_sending() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         ready!(this.poll_drain(cx))?;
         match this.transport.poll_flush(cx) {
             Poll::Pending => this.poll_stalled(cx).map(Err),
