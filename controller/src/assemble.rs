@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dns::{EmptyNonTerminals, Zone, ZoneError, ZoneSet};
+use dns::{EmptyNonTerminals, RecordSet, Zone, ZoneError, ZoneSet};
 use gateway::{CertificateTable, Snapshot};
 
 use crate::compile::{Compiled, ZoneContent};
@@ -78,16 +78,13 @@ impl Zones {
             let before = last.iter().position(|built| *built.zone.origin() == content.origin).map(|at| last.swap_remove(at));
             match before {
                 Some(before) if before.is_current(&content, authority) => built.push(before),
-                before => {
-                    let changed = before.as_ref().is_some_and(|before| before.content != content || !before.serial.settled);
-                    match build(content, changed, effects, authority, unix_seconds) {
-                        Ok(zone) => built.push(zone),
-                        Err(error) => {
-                            errors.push(error);
-                            built.extend(before);
-                        }
+                before => match build(content, effects, authority, unix_seconds) {
+                    Ok(zone) => built.push(zone),
+                    Err(error) => {
+                        errors.push(error);
+                        built.extend(before);
                     }
-                }
+                },
             }
         }
         self.built = built;
@@ -109,18 +106,17 @@ fn name(content: &ZoneContent) -> String {
     content.origin.to_lowercase().to_string().trim_end_matches('.').to_owned()
 }
 
-/// Builds a zone at the serial it will probably have, and once more where it has another.
-fn build(content: ZoneContent, changed: bool, effects: &mut Effects, authority: &Authority, unix_seconds: u32) -> Result<Built, AssembleError> {
+/// Builds a zone and takes it to the serial that its content has.
+fn build(content: ZoneContent, effects: &mut Effects, authority: &Authority, unix_seconds: u32) -> Result<Built, AssembleError> {
     let name = name(&content);
-    let limits = authority.limits(&name);
-    let at = |serial| {
-        Zone::build(content.origin.clone(), &content.soa, serial, &content.records, EmptyNonTerminals::InheritWildcard)
-            .map_err(|source| AssembleError::Zone { zone: name.clone(), source: Box::new(source) })
-    };
-    let zone = at(effects.likely_serial(&name, changed, limits, unix_seconds))?;
-    let serial = effects.serial(&name, zone.content_hash(), limits, unix_seconds)?;
-    let zone = if serial.serial == zone.serial() { zone } else { at(serial.serial)? };
-    Ok(Built { content, zone: Arc::new(zone), serial })
+    let zone = unnumbered(&content).map_err(|source| AssembleError::Zone { zone: name.clone(), source: Box::new(source) })?;
+    let serial = effects.serial(&name, zone.content_hash(), authority.limits(&name), unix_seconds)?;
+    Ok(Built { content, zone: Arc::new(zone.with_serial(serial.serial)), serial })
+}
+
+fn unnumbered(content: &ZoneContent) -> Result<Zone, ZoneError> {
+    let records: Vec<&RecordSet> = content.records.iter().flat_map(|part| &**part).collect();
+    Zone::build(content.origin.clone(), &content.soa, 1, &records, EmptyNonTerminals::InheritWildcard)
 }
 
 /// The zones as they would be served, at serial 1, for explanations without a state directory.
@@ -128,8 +124,5 @@ fn build(content: ZoneContent, changed: bool, effects: &mut Effects, authority: 
 /// # Errors
 /// When a zone cannot be built.
 pub fn preview(contents: &[ZoneContent]) -> Result<ZoneSet, ZoneError> {
-    let build = |content: &ZoneContent| {
-        Zone::build(content.origin.clone(), &content.soa, 1, &content.records, EmptyNonTerminals::InheritWildcard).map(Arc::new)
-    };
-    ZoneSet::new(contents.iter().map(build).collect::<Result<_, _>>()?)
+    ZoneSet::new(contents.iter().map(|content| unnumbered(content).map(Arc::new)).collect::<Result<_, _>>()?)
 }

@@ -18,7 +18,10 @@ pub fn issuers(objects: &mut Objects, settings: &Settings) {
     let references = objects.certificates.values().map(|certificate| &certificate.object.spec.issuer_ref);
     names.extend(references.filter(|issuer| issuer.kind.as_deref() == Some("ClusterIssuer")).map(|issuer| issuer.name.clone()));
     for name in names {
-        objects.cluster_issuers.entry(ObjectKey::new("", name.clone())).or_insert_with(|| Arc::new(issuer(name)));
+        let key = ObjectKey::new("", name.clone());
+        if !objects.cluster_issuers.contains_key(&key) {
+            objects.cluster_issuers.insert(key, Arc::new(issuer(name)));
+        }
     }
 }
 
@@ -26,7 +29,8 @@ pub fn issuers(objects: &mut Objects, settings: &Settings) {
 pub fn authorities(objects: &mut Objects, settings: &Settings, hidden: &BTreeSet<String>) {
     let cluster = hidden.contains(&settings.cluster_resource_namespace);
     let cluster_issuers = objects.cluster_issuers.values_mut().filter(|_| cluster);
-    let issuers = objects.issuers.iter_mut().filter(|(key, _)| hidden.contains(&key.namespace)).map(|(_, stored)| stored);
+    let is_hidden = |issuer: &&mut Arc<Stored<IssuerSpec>>| issuer.reference.namespace.as_deref().is_some_and(|namespace| hidden.contains(namespace));
+    let issuers = objects.issuers.values_mut().filter(is_hidden);
     for stored in cluster_issuers.chain(issuers).filter(|stored| stored.object.ca.is_some()) {
         Arc::make_mut(stored).object = IssuerSpec { self_signed: Some(SelfSignedSpec::default()), ..IssuerSpec::default() };
     }

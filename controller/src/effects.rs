@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::addresses::{Allocations, PoolRanges, held_allocations};
 use crate::config::Ownership;
-use crate::objects::Objects;
+use crate::objects::Balancers;
 use crate::replicas::serials::{Choice, Limits, choose};
 use crate::state::{Durability, StateDir, StateError};
 
@@ -89,8 +89,8 @@ impl Effects {
 
     /// Addresses that are held.
     #[must_use]
-    pub fn held(&self, objects: &Objects, pools: &PoolRanges) -> Cow<'_, Allocations> {
-        if self.in_cluster { Cow::Owned(held_allocations(objects, pools)) } else { Cow::Borrowed(&self.allocations) }
+    pub fn held(&self, balancers: &Balancers, pools: &PoolRanges) -> Cow<'_, Allocations> {
+        if self.in_cluster { Cow::Owned(held_allocations(balancers, pools)) } else { Cow::Borrowed(&self.allocations) }
     }
 
     /// Makes an allocation real; nothing may serve it before. In a cluster it stays a proposal, and what is compiled serves only what is held.
@@ -143,13 +143,6 @@ impl Effects {
             self.serials.insert(zone.to_owned(), next);
         }
         Ok(choice)
-    }
-
-    /// The serial that [`Self::serial`] will probably give, should the content have changed or not.
-    #[must_use]
-    pub fn likely_serial(&self, zone: &str, changed: bool, limits: Limits, unix_seconds: u32) -> u32 {
-        let known = self.serials.get(zone).map(|known| known.serial);
-        choose(known, changed || known.is_none(), limits, unix_seconds).serial
     }
 
     /// Writes what changed of the statuses (file name below `status/` to content), and removes those that are gone. In a cluster nobody asks for them.

@@ -163,7 +163,7 @@ fn tls_text(tls: &TlsReport) -> String {
 fn host_report<'a>(view: &'a View, host: &str) -> Option<&'a HostReport> {
     let wildcard = host.split_once('.').map(|(_, suffix)| format!("*.{suffix}"));
     let named = |name: &str| view.report.hosts.iter().find(|report| report.host == name);
-    named(host).or_else(|| named(&wildcard?))
+    named(host).or_else(|| named(&wildcard?)).map(|report| &**report)
 }
 
 fn routes(text: &mut String, view: &View, host: &str) {

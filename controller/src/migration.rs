@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::addresses::held_allocations;
-use crate::compile::{Compiled, Facts, Settings, compile};
-use crate::objects::Objects;
+use crate::compile::{Compiled, Facts, Memory, Settings, compile_changes};
+use crate::objects::{Balancers, Objects};
 use crate::problem::{Problem, Reason};
 
 mod certificates;
@@ -123,9 +123,10 @@ pub fn judge(cluster: Cluster<'_>, settings: &Settings, now: SystemTime) -> (Mig
     let held = certificates::held(objects);
     let (pools, _) = settings.pools.with_objects(objects, &settings.pool_namespace);
     let known = Held { certificates: held.clone(), ..Held::default() };
-    let facts = Facts { held: Arc::new(known), allocations: held_allocations(objects, &pools), now, ..Facts::default() };
-    let first = compile(objects, settings, &facts);
-    let compiled = compile(objects, settings, &Facts { allocations: first.allocations, parsed: first.parsed, ..facts });
+    let facts = Facts { held: Arc::new(known), allocations: held_allocations(&Balancers::among(&objects.services), &pools), now, ..Facts::default() };
+    let mut memory = Memory::default();
+    let first = compile_changes(&mut memory, objects, settings, &facts);
+    let compiled = compile_changes(&mut memory, objects, settings, &Facts { allocations: first.allocations, ..facts });
     let mut problems = compiled.problems.clone();
     problems.retain(|problem| can_be_told(cluster, settings, problem));
     let scene = Scene { cluster, settings, compiled: &compiled, held: &held, now };

@@ -21,7 +21,7 @@ pub fn files(view: &View) -> BTreeMap<String, Vec<u8>> {
     }
     let services: Vec<(ObjectRef, Value)> =
         view.report.services.iter().map(|service| (named("Service", &service.namespace, &service.name), allocated(service))).collect();
-    let certificates: Vec<(ObjectRef, Value)> = view.report.certificates.iter().filter_map(certificate).collect();
+    let certificates: Vec<(ObjectRef, Value)> = view.report.certificates.iter().filter_map(|report| certificate(report)).collect();
     for (object, status) in services.iter().chain(&certificates) {
         objects.entry(object).or_default().status = Some(status);
     }
@@ -135,7 +135,7 @@ mod tests {
             hostnames: Vec::new(),
             refused: None,
         };
-        let view = View { report: Report { services: vec![service], ..Report::default() }, problems: vec![problem], ..View::default() };
+        let view = View { report: Report { services: vec![service.into()], ..Report::default() }, problems: vec![problem], ..View::default() };
         let files = files(&view);
         assert_eq!(files.keys().collect::<Vec<_>>(), ["status/a/service.db.json"]);
         let content: Value = serde_json::from_slice(&files["status/a/service.db.json"]).expect("JSON");

@@ -9,16 +9,18 @@ use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 
 use crate::problem::{ObjectRef, Origin};
 
+mod balancers;
 mod cert_manager;
 mod gateway_api;
 mod kind;
 mod metallb;
 
+pub use balancers::Balancers;
 pub use cert_manager::{
     AcmeSpec, CaSpec, Certificate, CertificateSpec, IssuerRef, IssuerSpec, PrivateKey, SecretKeyRef, SecretTemplate, SelfSignedSpec,
 };
 pub use gateway_api::{GrantFrom, GrantTo, ReferenceGrantSpec};
-pub use kind::Kind;
+pub use kind::{Kind, KindIter};
 pub use metallb::{AddressPoolSpec, ServiceAllocation};
 
 /// Namespace and name; the namespace is empty for kinds that have none.

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::assemble::{self, Zones};
 use crate::cluster;
-use crate::compile::{Compiled, Facts, ParsedCertificates, Settings, ZoneContent, compile};
+use crate::compile::{Compiled, Facts, Memory, Settings, ZoneContent, compile_changes};
 use crate::effects::Effects;
 use crate::metrics::Metrics;
 use crate::object_status;
@@ -61,7 +61,7 @@ pub struct Passes {
     settings: Arc<Settings>,
     effects: Effects,
     zones: Zones,
-    parsed: ParsedCertificates,
+    memory: Memory,
     policy: Option<Arc<Policy>>,
     metrics: Metrics,
     outlets: Outlets,
@@ -73,37 +73,27 @@ impl Passes {
     #[must_use]
     pub fn new(settings: Settings, effects: Effects, metrics: Metrics, outlets: Outlets) -> Self {
         let policy = effects.policy().and_then(|written| Policy::read(written).ok()).map(Arc::new);
-        Self {
-            settings: Arc::new(settings),
-            effects,
-            zones: Zones::default(),
-            parsed: ParsedCertificates::default(),
-            policy,
-            metrics,
-            outlets,
-            generation: 0,
-        }
+        Self { settings: Arc::new(settings), effects, zones: Zones::default(), memory: Memory::default(), policy, metrics, outlets, generation: 0 }
     }
 
     /// Compiles and delivers. Blocking: it compiles and writes files.
     pub fn run(&mut self, inputs: &Inputs, now: SystemTime) {
         self.generation += 1;
         let (pools, _) = self.settings.pools.with_objects(&inputs.read.objects, &self.settings.pool_namespace);
-        let allocations = self.effects.held(&inputs.read.objects, &pools).into_owned();
-        let facts = Facts { held: inputs.held.clone(), allocations, parsed: std::mem::take(&mut self.parsed), policy: self.policy.take(), now };
         let started = Instant::now();
-        let mut compiled = compile(&inputs.read.objects, &self.settings, &facts);
+        let allocations = self.effects.held(self.memory.balancers(&inputs.read.objects), &pools).into_owned();
+        let facts = Facts { held: inputs.held.clone(), allocations, policy: self.policy.take(), now };
+        let mut compiled = compile_changes(&mut self.memory, &inputs.read.objects, &self.settings, &facts);
         self.metrics.compiled(started.elapsed());
-        self.parsed = std::mem::take(&mut compiled.parsed);
         self.keep_policy(&compiled);
 
         let snapshot = Arc::new(assemble::snapshot(self.generation, &mut compiled));
         self.outlets.gateway.store(snapshot.clone());
         self.serve_addresses(&mut compiled, &inputs.serials, now);
         self.outlets.wanted.send_if_modified(|wanted| {
-            let changed = **wanted != compiled.wanted;
+            let changed = !Arc::ptr_eq(wanted, &compiled.wanted) && *wanted != compiled.wanted;
             if changed {
-                *wanted = Arc::new(std::mem::take(&mut compiled.wanted));
+                wanted.clone_from(&compiled.wanted);
             }
             changed
         });

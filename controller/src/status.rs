@@ -99,13 +99,13 @@ pub struct Status<'a> {
     /// All routes.
     pub routes: Vec<RouteStatus<'a>>,
     /// Certificates that are wanted.
-    pub certificates: &'a [CertificateReport],
+    pub certificates: &'a [Arc<CertificateReport>],
     /// Zones that are served.
     pub zones: Vec<ZoneStatus>,
     /// Services of type LoadBalancer with their addresses.
-    pub addresses: &'a [ServiceReport],
+    pub addresses: &'a [Arc<ServiceReport>],
     /// Hosts that were asked for and not given.
-    pub refused: &'a [RefusedClaim],
+    pub refused: &'a [Arc<RefusedClaim>],
     /// Objects of kinds that were passed over, by `apiVersion/kind`.
     pub ignored: &'a BTreeMap<String, usize>,
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use controller::admission::review;
 use controller::compile::{Compiled, Facts, Settings, compile};
 use controller::config::{Config, Zone};
-use controller::objects::{Objects, Stored};
+use controller::objects::{Kind, Objects, Stored};
 use controller::problem::{ObjectRef, Origin, Problem, Reason, Severity};
 use controller::source::{self, Read};
 use controller::status::{Basis, View};
@@ -42,7 +42,7 @@ fn settings(case: &Path) -> Settings {
 }
 
 /// Second of creation by the place in the file, as an API server would have noted it.
-fn date<T: Clone>(kind: &mut BTreeMap<controller::objects::ObjectKey, Arc<Stored<T>>>) {
+fn date<T: Clone>(kind: &mut Kind<T>) {
     for stored in kind.values_mut() {
         let Origin { document, item, .. } = stored.origin.clone().unwrap();
         Arc::make_mut(stored).age.created = Some(i64::try_from(1_700_000_000 + document * 100 + item).unwrap());

@@ -8,9 +8,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use controller::compile::{Compiled, Facts, Settings, compile};
+use controller::compile::{Compiled, Facts, Memory, Settings, ZoneContent, compile, compile_changes};
 use controller::config::{Config, Pool, Zone};
-use controller::objects::{Certificate, ObjectKey, Objects};
+use controller::objects::{Certificate, Kind, ObjectKey, Objects};
 use controller::problem::Problem;
 use controller::source;
 use gateway::table::{Action, HostPattern, PathMatch, RouteId};
@@ -81,7 +81,7 @@ fn zones(compiled: &Compiled) -> String {
         let soa = &zone.soa;
         writeln!(text, "; zone {} SOA {} {} {} {} {} {}", zone.origin, soa.mname, soa.rname, soa.refresh, soa.retry, soa.expire, soa.minimum)
             .unwrap();
-        for set in &zone.records {
+        for set in zone.sets() {
             for data in &set.data {
                 writeln!(text, "{} {} IN {} {data}", set.owner, set.ttl, data.record_type()).unwrap();
             }
@@ -157,10 +157,46 @@ fn feeding_the_result_back_changes_nothing() {
     for case in support::cases() {
         let (objects, settings, facts) = (objects(&case), settings(&case), facts());
         let first = compile(&objects, &settings, &facts);
-        let again = Facts { allocations: first.allocations.clone(), parsed: first.parsed.clone(), ..facts };
+        let again = Facts { allocations: first.allocations.clone(), ..facts };
         let second = compile(&objects, &settings, &again);
         assert_eq!(outputs(&first), outputs(&second), "{}", case.display());
         assert_eq!(first.allocations, second.allocations, "{}", case.display());
+    }
+}
+
+/// Takes an object out, by its number; `None` when there are not so many.
+fn take<T>(kind: &mut Kind<T>, number: usize) -> Option<ObjectKey> {
+    let key = kind.keys().nth(number)?.clone();
+    kind.remove(&key).map(|_| key)
+}
+
+#[test]
+fn what_is_remembered_of_the_last_compilation_makes_no_difference() {
+    let kinds: [fn(&mut Objects, usize) -> Option<ObjectKey>; 11] = [
+        |objects, number| take(&mut objects.ingresses, number),
+        |objects, number| take(&mut objects.ingress_classes, number),
+        |objects, number| take(&mut objects.services, number),
+        |objects, number| take(&mut objects.endpoint_slices, number),
+        |objects, number| take(&mut objects.endpoints, number),
+        |objects, number| take(&mut objects.secrets, number),
+        |objects, number| take(&mut objects.config_maps, number),
+        |objects, number| take(&mut objects.issuers, number),
+        |objects, number| take(&mut objects.cluster_issuers, number),
+        |objects, number| take(&mut objects.certificates, number),
+        |objects, number| take(&mut objects.reference_grants, number),
+    ];
+    for case in support::cases() {
+        let (objects, settings, facts) = (objects(&case), settings(&case), facts());
+        let (mut memory, anew) = (Memory::default(), outputs(&compile(&objects, &settings, &facts)));
+        let mut remembering = |objects: &Objects| outputs(&compile_changes(&mut memory, objects, &settings, &facts));
+        for kind in kinds {
+            for number in 0.. {
+                assert_eq!(remembering(&objects), anew, "{}", case.display());
+                let mut rest = objects.clone();
+                let Some(key) = kind(&mut rest, number) else { break };
+                assert_eq!(remembering(&rest), outputs(&compile(&rest, &settings, &facts)), "{} without {key}", case.display());
+            }
+        }
     }
 }
 
@@ -207,7 +243,7 @@ impl Named {
         let is_its_backend = |id: &RouteId| self.ingresses.contains(&ObjectKey::new(&id.namespace, &id.ingress));
         let ids = compiled.table.rules_in_order().into_iter().map(|rule| (&rule.route.id, rule));
         let rules = ids.filter(|(id, _)| !self.concerns(&id.host) && !id.namespace.is_empty() && !is_its_backend(id));
-        let records = compiled.zones.iter().flat_map(|zone| &zone.records);
+        let records = compiled.zones.iter().flat_map(ZoneContent::sets);
         let records = records.filter(|set| !self.concerns(set.owner.to_ascii().trim_end_matches('.')));
         let wanted = compiled.wanted.certificates.iter();
         let wanted = wanted

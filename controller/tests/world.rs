@@ -7,19 +7,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use acme::{CertificateState, Failure, Held};
+use acme::{CertificateState, Failure, Held, HeldCertificate, SecretName};
 use controller::addresses::Allocations;
 use controller::assemble::Zones;
-use controller::compile::{Compiled, Facts, Settings, ZoneContent, compile};
+use controller::compile::{Compiled, Facts, Memory, Settings, compile, compile_changes};
 use controller::config::{Config, Pool, Zone};
 use controller::effects::Effects;
-use controller::objects::{ObjectKey, Objects};
+use controller::objects::{Balancers, ObjectKey, Objects};
 use controller::replicas::serials::Authority;
 use controller::source;
 use controller::state::StateDir;
 
-const SEEDS: u64 = 8;
+const SEEDS: u64 = 24;
 const STEPS: usize = 25;
+const NGINX: &str = "nginx.ingress.kubernetes.io/";
 
 /// A deterministic source of choices (SplitMix64).
 struct Dice(u64);
@@ -44,6 +45,8 @@ enum Op {
     Delete(String),
     /// Seconds, also backwards.
     Advance(i64),
+    /// A certificate of a zone's wildcard or of a namespace, for these names, for a day.
+    Hold(SecretName, Vec<String>),
     Restart,
     FailCa,
     HealCa,
@@ -66,7 +69,10 @@ struct World {
     /// What was seen when the allocations of the last step were made.
     last_seen: BTreeMap<String, String>,
     last_allocations: Allocations,
-    last_zones: BTreeMap<String, (ZoneContent, u32)>,
+    /// Content and serial of each zone.
+    last_zones: BTreeMap<String, ([u8; 32], u32)>,
+    /// Of everything that was compiled, whatever it was.
+    memory: Memory,
 }
 
 fn settings() -> Settings {
@@ -111,12 +117,14 @@ impl World {
             last_seen: BTreeMap::new(),
             last_allocations: Allocations::default(),
             last_zones: BTreeMap::new(),
+            memory: Memory::default(),
         }
     }
 
     fn random_op(&mut self, dice: &mut Dice) -> Op {
-        match dice.below(20) {
+        match dice.below(22) {
             0..=10 => self.random_object(dice),
+            20 | 21 => self.random_certificate(dice),
             11..=13 if !self.documents.is_empty() => {
                 let at = dice.below(self.documents.len());
                 Op::Delete(self.documents.keys().nth(at).unwrap().clone())
@@ -130,21 +138,53 @@ impl World {
         }
     }
 
+    fn random_certificate(&self, dice: &mut Dice) -> Op {
+        if dice.below(2) == 0 {
+            let zone = dice.pick(&["dyn.example.org", "lab.example.net"]);
+            let secret = SecretName { namespace: SecretName::PLATFORM.into(), name: format!("wildcard-{zone}") };
+            return Op::Hold(secret, vec![zone.to_owned(), format!("*.{zone}")]);
+        }
+        let wanted = self.held.states.keys().filter(|secret| secret.namespace != SecretName::PLATFORM).collect::<Vec<_>>();
+        if wanted.is_empty() {
+            return Op::DropWatch;
+        }
+        let names = ["x", "*.y", "deep.y", "z"].map(|host| format!("{host}.{}", dice.pick(&["dyn.example.org", "elsewhere.test"])));
+        Op::Hold(wanted[dice.below(wanted.len())].clone(), names.into())
+    }
+
     fn random_object(&mut self, dice: &mut Dice) -> Op {
         let (namespace, name) = (dice.pick(&["a", "b", "c"]), dice.pick(&["one", "two", "three"]));
         let host = dice.pick(&["x", "y", "*.y", "deep.y", "*"]);
         let zone = dice.pick(&["dyn.example.org", "lab.example.net", "elsewhere.test"]);
         let host = if host == "*" { format!("z.{zone}") } else { format!("{host}.{zone}") };
         self.created += 1;
-        let kind = dice.pick(&["Ingress", "Service", "Service", "Certificate"]);
+        let kind = dice.pick(&["Ingress", "Ingress", "Service", "Service", "Certificate", "Secret", "ReferenceGrant", "EndpointSlice", "Issuer"]);
         let key = format!("{kind} {namespace}/{name}");
         // A change keeps the object's birth, as in Kubernetes.
         let born = self.documents.get(&key).and_then(|old| old.split("creationTimestamp: '").nth(1)?.split('\'').next().map(str::to_owned));
         let born = born.unwrap_or_else(|| jiff::Timestamp::from_second(1_700_000_000 + self.created).unwrap().to_string());
         let metadata = format!("name: {name}, namespace: {namespace}, creationTimestamp: '{born}'");
+        let secret = dice.pick(&["", "", "one", "b/one", "c/two"]);
+        let auth = if secret.is_empty() { String::new() } else { format!(", {NGINX}auth-type: basic, {NGINX}auth-secret: {secret}") };
+        let (issuer, issuer_kind) = if dice.below(3) == 0 { (name, "Issuer") } else { ("letsencrypt-prod", "ClusterIssuer") };
         let document = match kind {
+            "Secret" => format!(
+                "apiVersion: v1\nkind: Secret\nmetadata: {{{metadata}}}\nstringData: {{auth: 'x{}:{{SHA}}W6ph5Mm5Pz8GgiULbPgzG37mj9g='}}\n",
+                self.created
+            ),
+            "ReferenceGrant" => format!(
+                "apiVersion: gateway.networking.k8s.io/v1\nkind: ReferenceGrant\nmetadata: {{{metadata}}}\n\
+                 spec: {{from: [{{group: networking.k8s.io, kind: Ingress, namespace: {}}}], to: [{{group: '', kind: Secret}}]}}\n",
+                dice.pick(&["a", "b"])
+            ),
+            "EndpointSlice" => format!(
+                "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{{metadata}, labels: {{kubernetes.io/service-name: one}}}}\naddressType: IPv4\n\
+                 ports: [{{port: 8080}}]\nendpoints: [{{addresses: [10.0.0.{}]}}]\n",
+                self.created % 250
+            ),
+            "Issuer" => format!("apiVersion: cert-manager.io/v1\nkind: Issuer\nmetadata: {{{metadata}}}\nspec: {{selfSigned: {{}}}}\n"),
             "Ingress" => format!(
-                "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{{metadata}, annotations: {{kubernetes.io/tls-acme: 'true'}}}}\nspec: {{ingressClassName: nginx, \
+                "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{{metadata}, annotations: {{kubernetes.io/tls-acme: 'true'{auth}}}}}\nspec: {{ingressClassName: nginx, \
                  tls: [{{hosts: ['{host}'], secretName: {name}-tls}}], rules: [{{host: '{host}', http: {{paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: one, port: {{number: 80}}}}}}}}]}}}}]}}\n"
             ),
             "Service" => {
@@ -163,7 +203,7 @@ impl World {
             }
             _ => format!(
                 "apiVersion: cert-manager.io/v1\nkind: Certificate\nmetadata: {{{metadata}}}\n\
-                 spec: {{secretName: {name}-tls, issuerRef: {{name: letsencrypt-prod, kind: ClusterIssuer}}, dnsNames: ['{host}']}}\n"
+                 spec: {{secretName: {name}-tls, issuerRef: {{name: {issuer}, kind: {issuer_kind}}}, dnsNames: ['{host}']}}\n"
             ),
         };
         Op::Apply(key, document)
@@ -175,11 +215,12 @@ impl World {
             Op::Apply(key, document) => drop(self.documents.insert(key, document)),
             Op::Delete(key) => drop(self.documents.remove(&key)),
             Op::Advance(seconds) => self.now += seconds,
+            Op::Hold(secret, names) => drop(self.held.certificates.insert(secret, Arc::new(certificate(names, self.now)))),
             Op::Restart => {
                 let before = self.allocations();
                 drop(self.effects.take());
                 let effects = open(self.state.path());
-                assert_eq!(*effects.held(&self.objects, &self.settings.pools), before, "allocations survive a restart");
+                assert_eq!(*effects.held(&Balancers::among(&self.objects.services), &self.settings.pools), before, "allocations survive a restart");
                 (self.effects, self.zones) = (Some(effects), Zones::default());
             }
             Op::FailCa => self.held.states.values_mut().for_each(|state| {
@@ -203,12 +244,21 @@ impl World {
     }
 
     fn allocations(&self) -> Allocations {
-        self.effects.as_ref().unwrap().held(&self.objects, &self.settings.pools).into_owned()
+        self.effects.as_ref().unwrap().held(&Balancers::among(&self.objects.services), &self.settings.pools).into_owned()
     }
 
     fn facts(&self) -> Facts {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(self.now).unwrap());
         Facts { held: Arc::new(self.held.clone()), allocations: self.allocations(), now, ..Facts::default() }
+    }
+
+    /// Compiles anew, and with what is remembered of anything before: that makes no difference.
+    fn compile(&mut self, objects: &Objects) -> Compiled {
+        let facts = self.facts();
+        let remembered = compile_changes(&mut self.memory, objects, &self.settings, &facts);
+        let compiled = compile(objects, &self.settings, &facts);
+        assert_eq!(told(&remembered), told(&compiled), "what is remembered makes a difference");
+        compiled
     }
 
     fn step(&mut self, dice: &mut Dice) {
@@ -217,21 +267,21 @@ impl World {
             self.seen = self.documents.clone();
         }
         self.objects = self.read("");
-        let compiled = compile(&self.objects, &self.settings, &self.facts());
+        let compiled = self.compile(&self.objects.clone());
         self.nobody_shares_unlawfully(&compiled.allocations);
         self.no_allocation_moves(&compiled.allocations);
         let effects = self.effects.as_mut().unwrap();
         effects.allocate(&compiled.allocations).unwrap();
         self.serials_follow_contents(&compiled);
-        let again = compile(&self.objects, &self.settings, &self.facts());
+        let again = self.compile(&self.objects.clone());
         assert_eq!(told(&compiled), told(&again), "compile∘apply is a fixed point");
         let beside = self.read(BAD[dice.below(BAD.len())]);
-        assert_eq!(served(&again), served(&compile(&beside, &self.settings, &self.facts())), "a bad object is nobody else's business");
+        assert_eq!(served(&again), served(&self.compile(&beside)), "a bad object is nobody else's business");
         self.held.states = compiled.wanted.certificates.keys().map(|secret| (secret.clone(), self.state_of(secret))).collect();
         (self.last_seen, self.last_allocations) = (self.seen.clone(), compiled.allocations);
     }
 
-    fn state_of(&self, secret: &acme::SecretName) -> CertificateState {
+    fn state_of(&self, secret: &SecretName) -> CertificateState {
         self.held.states.get(secret).cloned().unwrap_or(CertificateState::Issuing)
     }
 
@@ -266,15 +316,25 @@ impl World {
             let name = content.origin.to_string();
             let zone = zones.zones().iter().find(|zone| zone.origin().to_string() == name).unwrap();
             if let Some((before, serial)) = self.last_zones.get(&name) {
-                if before == content {
+                if *before == zone.content_hash() {
                     assert_eq!(zone.serial(), *serial, "the serial of {name} stays while its content does");
                 } else {
                     assert!(zone.serial() > *serial, "the serial of {name} grows with its content");
                 }
             }
-            self.last_zones.insert(name, (content.clone(), zone.serial()));
+            self.last_zones.insert(name, (zone.content_hash(), zone.serial()));
         }
     }
+}
+
+/// Its own CA, for a day.
+fn certificate(names: Vec<String>, now: i64) -> HeldCertificate {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(names).unwrap();
+    let time = |seconds: i64| rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(u64::try_from(seconds).unwrap());
+    (params.not_before, params.not_after) = (time(now - 60), time(now + 86_000));
+    let chain = params.self_signed(&key).unwrap().pem();
+    HeldCertificate::from_pem(chain, key.serialize_pem(), None, "test".into()).unwrap()
 }
 
 fn open(state: &Path) -> Effects {
@@ -287,6 +347,7 @@ fn served(compiled: &Compiled) -> String {
     let rules = compiled.table.rules_in_order();
     let mallory = ObjectKey::new("mallory", "bad");
     assert!(!allocations.services.contains_key(&mallory));
+    let zones: Vec<_> = zones.iter().map(|zone| (&zone.origin, &zone.soa, zone.sets())).collect();
     format!("{rules:#?}{zones:?}{wanted:?}{l4:?}{allocations:?}")
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{LoadBalancerIngress, Service};
 
-use crate::objects::{Objects, Stored};
+use crate::objects::{Balancers, Stored};
 
 use super::requests::{ports_of, sharing_key_of};
 use super::{Allocation, Allocations, Family, PoolRanges, Port, Protocol};
@@ -13,8 +13,8 @@ use super::{Allocation, Allocations, Family, PoolRanges, Port, Protocol};
 /// What Services of type LoadBalancer hold according to their status: addresses that are in a pool, one of each family, with the ports that are listed beside
 /// them. Where none are listed, as other allocators leave it, all ports of the Service count as held.
 #[must_use]
-pub fn held_allocations(objects: &Objects, pools: &PoolRanges) -> Allocations {
-    let services = objects.services.iter();
+pub fn held_allocations(balancers: &Balancers, pools: &PoolRanges) -> Allocations {
+    let services = balancers.services().iter();
     Allocations { services: services.filter_map(|(key, stored)| Some((key.clone(), held(stored, pools)?))).collect() }
 }
 

@@ -1,5 +1,7 @@
 //! The status page: rendered here, no script, no external asset, readable on a phone and in the dark. Pure.
 
+use std::sync::Arc;
+
 use std::collections::HashMap;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -183,7 +185,7 @@ fn day(time: jiff::Timestamp) -> String {
     time.strftime("%Y-%m-%d").to_string()
 }
 
-fn certificates(certificates: &[CertificateReport]) -> Markup {
+fn certificates(certificates: &[Arc<CertificateReport>]) -> Markup {
     let rows = certificates.iter().take(MOST_ROWS).map(|certificate| {
         let (class, text) = match certificate.status {
             CertificateStatus::Ready => ("good", "ready"),
@@ -203,7 +205,7 @@ fn certificates(certificates: &[CertificateReport]) -> Markup {
     html! { h2 { "Certificates" } (table(&["Secret", "Names", "Issuer", "State", "Expires", "Next attempt"], rows.collect(), certificates.len())) }
 }
 
-fn addresses(services: &[ServiceReport]) -> Markup {
+fn addresses(services: &[Arc<ServiceReport>]) -> Markup {
     let rows = services.iter().take(MOST_ROWS).map(|service| {
         let addresses: Vec<_> = service.addresses.iter().map(ToString::to_string).collect();
         vec![
@@ -237,7 +239,7 @@ mod tests {
             reason: Reason::NotParsed,
             message: "<script>alert(1)</script>".into(),
         };
-        let view = std::sync::Arc::new(crate::status::View { problems: vec![problem], ..Default::default() });
+        let view = Arc::new(crate::status::View { problems: vec![problem], ..Default::default() });
         let published = Published { view, ..Published::default() };
         let page = render(&published.status());
         assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;") && !page.contains("<script"), "{page}");

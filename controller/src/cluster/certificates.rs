@@ -14,7 +14,7 @@ use crate::problem::{Problem, Severity};
 
 /// Statuses that are not as they should be.
 pub(super) fn wanted(pass: &Pass, now: Timestamp) -> impl Iterator<Item = StatusWrite> {
-    let reports = pass.view.report.certificates.iter().filter(|_| pass.orders_known).filter_map(|report| Some((wanted_by(report)?, report)));
+    let reports = pass.view.report.certificates.iter().filter(|_| pass.orders_known).filter_map(|report| Some((wanted_by(report)?, &**report)));
     let reports: HashMap<ObjectKey, &CertificateReport> = reports.collect();
     let mut refused: HashMap<ObjectKey, &Problem> = HashMap::new();
     for problem in pass.view.problems.iter().filter(|problem| problem.severity == Severity::Error) {

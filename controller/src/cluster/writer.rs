@@ -29,6 +29,8 @@ const EVENTS_PER_SECOND: u32 = 20;
 const BURST: u32 = 50;
 /// Failed writes are planned again no sooner.
 const REPLAN: Duration = Duration::from_secs(1);
+/// After a plan there is none for so many times as long as it took: it looks at all objects, and under steady change one plan is enough for many of them.
+const REST: u32 = 5;
 /// How long requests may take to end once a stop was asked for.
 const STOPPING: Duration = Duration::from_secs(2);
 /// How long a loop without anything to do waits.
@@ -94,6 +96,8 @@ struct Term<'w> {
     trouble: Trouble,
     /// When to plan again although no pass came.
     plan_at: Option<Instant>,
+    /// No plan before.
+    rested: Instant,
 }
 
 impl<'w> Term<'w> {
@@ -109,6 +113,7 @@ impl<'w> Term<'w> {
             events: queue(EVENTS_AT_ONCE, EVENTS_PER_SECOND),
             trouble: Trouble::default(),
             plan_at: Some(now),
+            rested: now,
         }
     }
 
@@ -144,7 +149,7 @@ impl<'w> Term<'w> {
         self.writer.metrics.pending(self.statuses.len() + self.events.len());
         tokio::select! {
             changed = self.passes.changed() => {
-                self.plan_at = Some(now);
+                self.plan_at = Some(now.max(self.rested));
                 return changed.is_ok();
             }
             Some(done) = self.statuses.running.join_next() => self.finish(done),
@@ -158,8 +163,10 @@ impl<'w> Term<'w> {
     async fn plan(&mut self) -> bool {
         let Some(pass) = self.passes.borrow_and_update().clone() else { return true };
         let (mut memory, settings) = (std::mem::take(&mut self.memory), self.writer.settings.clone());
+        let begun = Instant::now();
         let planned = tokio::task::spawn_blocking(move || (plan(&pass, &settings, &mut memory, Timestamp::now()), memory));
         let Ok((plan, memory)) = planned.await else { return false };
+        self.rested = Instant::now() + begun.elapsed() * REST;
         self.memory = memory;
         self.take(plan);
         self.tell_conflicts();

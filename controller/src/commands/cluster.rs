@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use crate::assumed;
-use crate::compile::{Settings, named_secrets};
+use crate::compile::{NamedSecrets, Settings};
 use crate::config::{self, Config, Kubernetes, Overrides, Role};
 use crate::migration::{self, Cluster, Migration};
 use crate::objects::Objects;
@@ -52,7 +52,8 @@ async fn read(config: &Config, kubeconfig: Option<&PathBuf>, settings: &mut Sett
     if derive {
         settings.pool_namespace = pool_namespace(once.objects()).unwrap_or_else(|| settings.pool_namespace.clone());
     }
-    once.secrets(named_secrets(once.objects(), settings)).await?;
+    let named = BTreeSet::clone(NamedSecrets::default().among(once.objects(), settings));
+    once.secrets(named).await?;
     Ok(once.seen())
 }
 

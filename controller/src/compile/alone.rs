@@ -11,7 +11,7 @@ use super::ingresses::{self, View};
 use super::report::{HostReport, Report};
 use super::{Facts, Input, PublicAddresses, Settings, certificates, l4, routes, services};
 use crate::addresses::{Refusal, claim_of, impossible};
-use crate::objects::{Age, ObjectKey, Objects, Stored};
+use crate::objects::{Age, Kind, ObjectKey, Objects, Stored};
 use crate::ownership::{Holdings, Rules};
 use crate::problem::{ObjectRef, Problem, Reason};
 use gateway::table::PathMatch;
@@ -30,6 +30,7 @@ pub(crate) struct Pass<'a> {
 struct Nothing {
     facts: Facts,
     public: PublicAddresses,
+    balancers: Kind<Service>,
 }
 
 /// What was held by objects that are older than the one that asks: all that counts for it.
@@ -90,7 +91,14 @@ impl<'a> Pass<'a> {
     where
         'a: 'i,
     {
-        Input { objects: self.objects, settings: self.settings, facts: &nothing.facts, public: &nothing.public }
+        Input {
+            objects: self.objects,
+            settings: self.settings,
+            facts: &nothing.facts,
+            public: &nothing.public,
+            balancers: &nothing.balancers,
+            namespaces: &[],
+        }
     }
 
     /// Whether a Service that has no address yet would be one too many.
@@ -108,7 +116,7 @@ impl<'a> Pass<'a> {
 
     fn host(self, host: &str) -> Option<&'a HostReport> {
         let hosts = &self.report.hosts;
-        hosts.binary_search_by(|report| report.host.as_str().cmp(host)).ok().map(|at| &hosts[at])
+        hosts.binary_search_by(|report| report.host.as_str().cmp(host)).ok().map(|at| &*hosts[at])
     }
 
     fn age_of(self, object: &ObjectRef) -> Option<&'a Age> {
@@ -197,7 +205,7 @@ mod tests {
         ObjectRef { kind: "Ingress".into(), namespace: Some("a".into()), name: name.into() }
     }
 
-    fn hosts(count: usize) -> Vec<HostReport> {
+    fn hosts(count: usize) -> Vec<Arc<HostReport>> {
         let report = |n: usize| HostReport {
             host: format!("app-{n:06}.dyn.example.org"),
             namespace: "a".into(),
@@ -206,7 +214,7 @@ mod tests {
             dns: None,
             routes: Vec::new(),
         };
-        (0..count).map(report).collect()
+        (0..count).map(report).map(Arc::new).collect()
     }
 
     /// Each question is one binary search, so that this is all the work that ownership costs.

@@ -50,8 +50,8 @@ enum Port<'a> {
 impl<'a> Backends<'a> {
     /// Sorts the endpoint slices by Service.
     pub(crate) fn new(input: Input<'a>, findings: &mut Findings) -> Self {
-        let mut slices: HashMap<_, Vec<_>> = HashMap::with_capacity(input.objects.endpoint_slices.len());
-        for (key, stored) in &input.objects.endpoint_slices {
+        let mut slices: HashMap<_, Vec<_>> = HashMap::new();
+        for (key, stored) in input.own(&input.objects.endpoint_slices) {
             match stored.object.metadata.labels.as_ref().and_then(|labels| labels.get(SERVICE_NAME)) {
                 Some(service) => slices.entry((key.namespace.as_str(), service.as_str())).or_default().push(&stored.object),
                 None => {
@@ -74,7 +74,7 @@ impl<'a> Backends<'a> {
             Some((field, format!("{first:?}{others} {why}; it gets no requests; give the address of the app")))
         };
         let is_forbidden = |address: &str| address.parse().is_ok_and(|address| !self.may_serve(address));
-        for stored in self.input.objects.endpoint_slices.values() {
+        for (_, stored) in self.input.own(&self.input.objects.endpoint_slices) {
             let endpoints = stored.object.endpoints.iter().flatten().enumerate();
             let addresses =
                 endpoints.flat_map(|(i, endpoint)| endpoint.addresses.iter().enumerate().map(move |(j, address)| (i, j, address.as_str())));
@@ -83,7 +83,7 @@ impl<'a> Backends<'a> {
                 findings.error(&**stored, field, Reason::EndpointRefused, message);
             }
         }
-        for stored in self.input.objects.endpoints.values() {
+        for (_, stored) in self.input.own(&self.input.objects.endpoints) {
             let subsets = stored.object.subsets.iter().flatten().enumerate();
             let addresses =
                 subsets.flat_map(|(i, subset)| subset.addresses.iter().flatten().enumerate().map(move |(j, address)| (i, j, address.ip.as_str())));

@@ -15,13 +15,15 @@ use acme::{ChallengeKind, Issuer, IssuerId, SecretName, Wanted, WantedSet};
 use super::Input;
 use super::findings::{Findings, Subject};
 use super::ingresses::View;
+use super::issuers::Issuers;
 use super::names::{is_within, parent, wildcard_base};
 use super::parsed::Parser;
 use super::settings::ZoneSettings;
 use crate::ownership::Ownership;
 
 pub(crate) use objects::{Claimant, claimants};
-pub(crate) use orders::Orders;
+pub(crate) use orders::{Orders, report_platform_failures};
+pub(super) use requests::COMMON_NAME;
 pub(crate) use requests::judge;
 pub(crate) use served::{Coverage, Served};
 
@@ -33,7 +35,7 @@ const MOST_NAMES: usize = 100;
 pub(crate) struct Scene<'a, 's> {
     pub(crate) input: Input<'a>,
     pub(crate) ownership: &'s Ownership<'s>,
-    pub(crate) issuers: &'s BTreeMap<IssuerId, Issuer>,
+    pub(crate) issuers: &'s Issuers,
 }
 
 /// A Secret that an Ingress serves hosts with.
@@ -65,17 +67,17 @@ pub(crate) fn decide<'a>(scene: Scene<'a, '_>, views: &'a [View<'a>], parser: &m
     }
     objects::read(scene, &mut orders, findings);
     orders.settle(findings);
-    orders.add_platform(platform(scene));
-    orders.report_failures(scene, findings);
+    orders.add_platform(platform(scene.input, scene.issuers));
+    orders.report_failures(scene.input, findings);
     let served = Served::choose(scene, &serve, &orders, parser, findings);
     Decided { orders, served }
 }
 
 /// The wildcards of the zones, where the platform's issuer can be used.
-fn platform(scene: Scene<'_, '_>) -> Vec<(SecretName, Wanted)> {
-    let issuer = scene.platform_issuer();
-    let Some(kind) = scene.issuers.get(&issuer) else { return Vec::new() };
-    let zones = scene.input.settings.zones.iter();
+pub(crate) fn platform(input: Input<'_>, issuers: &Issuers) -> Vec<(SecretName, Wanted)> {
+    let issuer = platform_issuer(input.settings);
+    let Some(kind) = issuers.get(&issuer) else { return Vec::new() };
+    let zones = input.settings.zones.iter();
     zones
         .map(|zone| {
             let names = [zone.origin.clone(), format!("*.{}", zone.origin)];
@@ -110,14 +112,14 @@ pub fn platform_secrets(settings: &super::Settings) -> Vec<SecretName> {
     settings.zones.iter().map(|zone| wildcard_secret(&zone.origin)).collect()
 }
 
-impl<'a> Scene<'a, '_> {
-    fn platform_issuer(&self) -> IssuerId {
-        IssuerId { namespace: None, name: self.input.settings.platform_issuer.clone() }
-    }
+fn platform_issuer(settings: &super::Settings) -> IssuerId {
+    IssuerId { namespace: None, name: settings.platform_issuer.clone() }
+}
 
+impl<'a> Scene<'a, '_> {
     /// Whether a certificate of this issuer for the host is needless because the zone's wildcard serves it.
     fn is_served_by_wildcard(&self, host: &str, issuer: &IssuerId) -> bool {
-        let platform = self.platform_issuer();
+        let platform = platform_issuer(self.input.settings);
         let public = *issuer == platform || matches!(self.issuers.get(issuer), Some(Issuer::Acme(_)));
         public && self.issuers.contains_key(&platform) && self.zone_one_up(host).is_some()
     }
@@ -139,9 +141,8 @@ impl<'a> Scene<'a, '_> {
     }
 }
 
-/// The set that the certificate engine is given.
-pub(crate) fn wanted_set(orders: &Orders<'_>, issuers: &BTreeMap<IssuerId, Issuer>) -> WantedSet {
-    let certificates: BTreeMap<SecretName, Wanted> = orders.iter().map(|(secret, order)| (secret.clone(), order.clone())).collect();
+/// Certificates as the engine is given them, with the issuers that they name.
+pub(crate) fn wanted_set(certificates: BTreeMap<SecretName, Wanted>, issuers: &Issuers) -> WantedSet {
     let named: BTreeSet<&IssuerId> = certificates.values().map(|wanted| &wanted.issuer).collect();
     let issuers = issuers.iter().filter(|(id, _)| named.contains(id)).map(|(id, issuer)| (id.clone(), issuer.clone())).collect();
     WantedSet { issuers, certificates }

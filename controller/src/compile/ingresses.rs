@@ -37,8 +37,7 @@ pub(crate) struct View<'a> {
 
 /// All Ingresses that are ours, the oldest first. Canaries are left out: they never create a host, and get no traffic yet.
 pub(crate) fn ours<'a>(input: Input<'a>, findings: &mut Findings) -> Vec<View<'a>> {
-    let mut views: Vec<View<'a>> = Vec::with_capacity(input.objects.ingresses.len());
-    views.extend(input.objects.ingresses.iter().filter_map(|(key, stored)| view(input, key, stored, findings)));
+    let mut views: Vec<View<'a>> = input.own(&input.objects.ingresses).filter_map(|(key, stored)| view(input, key, stored, findings)).collect();
     views.sort_by(|a, b| a.stored.age.cmp(&b.stored.age).then_with(|| a.key.cmp(b.key)));
     views
 }

@@ -10,7 +10,7 @@ use super::Input;
 use super::findings::Findings;
 use super::parsed::Parser;
 use super::secrets::{find, tls_pair};
-use crate::objects::{AcmeSpec, CaSpec, IssuerSpec, Kind};
+use crate::objects::{AcmeSpec, CaSpec, IssuerSpec, ObjectKey, Stored};
 use crate::problem::Reason;
 
 /// What is wrong with an issuer.
@@ -21,23 +21,31 @@ struct Fault {
 }
 
 /// All issuers that can be used.
-pub(crate) fn usable(input: Input<'_>, parser: &mut Parser<'_>, findings: &mut Findings) -> BTreeMap<IssuerId, Issuer> {
-    let mut issuers = BTreeMap::new();
-    let mut read = |kind: &Kind<IssuerSpec>, cluster: bool| {
-        for (key, stored) in kind {
-            let namespace = if cluster { &input.settings.cluster_resource_namespace } else { &key.namespace };
-            match issuer(input, namespace, &stored.object, parser) {
-                Ok(issuer) => {
-                    let id = IssuerId { namespace: (!cluster).then(|| key.namespace.clone()), name: key.name.clone() };
-                    issuers.insert(id, issuer);
-                }
-                Err(fault) => findings.error(&**stored, fault.field, fault.reason, fault.message),
-            }
-        }
-    };
-    read(&input.objects.cluster_issuers, true);
-    read(&input.objects.issuers, false);
-    issuers
+pub(crate) type Issuers = BTreeMap<IssuerId, Issuer>;
+
+/// The ClusterIssuers that can be used.
+pub(crate) fn of_cluster(input: Input<'_>, parser: &mut Parser<'_>, findings: &mut Findings) -> Issuers {
+    let usable = input.objects.cluster_issuers.iter().filter_map(|(key, stored)| {
+        let issuer = usable(input, &input.settings.cluster_resource_namespace, stored, parser, findings)?;
+        Some((IssuerId { namespace: None, name: key.name.clone() }, issuer))
+    });
+    usable.collect()
+}
+
+/// The Issuers of the namespaces that are compiled.
+pub(crate) fn of_namespaces(input: Input<'_>, parser: &mut Parser<'_>, findings: &mut Findings) -> Issuers {
+    let usable = input.own(&input.objects.issuers).filter_map(|(key, stored)| {
+        let ObjectKey { namespace, name } = key;
+        let issuer = usable(input, namespace, stored, parser, findings)?;
+        Some((IssuerId { namespace: Some(namespace.clone()), name: name.clone() }, issuer))
+    });
+    usable.collect()
+}
+
+/// An issuer whose Secrets are in `namespace`; `None` after a finding.
+fn usable(input: Input<'_>, namespace: &str, stored: &Stored<IssuerSpec>, parser: &mut Parser<'_>, findings: &mut Findings) -> Option<Issuer> {
+    let issuer = issuer(input, namespace, &stored.object, parser);
+    issuer.map_err(|fault| findings.error(stored, fault.field, fault.reason, fault.message)).ok()
 }
 
 fn issuer(input: Input<'_>, namespace: &str, spec: &IssuerSpec, parser: &mut Parser<'_>) -> Result<Issuer, Fault> {

@@ -57,7 +57,7 @@ pub(crate) struct Addresses {
 pub(crate) fn addresses(input: Input<'_>, findings: &mut Findings) -> Addresses {
     let mut claims = Vec::new();
     let mut refused = BTreeMap::new();
-    for stored in input.objects.services.values() {
+    for stored in input.balancers.values() {
         let Some(reading) = claim_of(stored, &input.settings.service_class) else { continue };
         report_request(stored, &reading, findings);
         let unreadable = reading.errors.iter().find(|error| error.severity() == Severity::Error);

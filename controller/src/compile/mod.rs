@@ -6,6 +6,9 @@
 //! Settings ┤             └→ l4 (addresses) ─→ zones ┘       └────→ problems, report ─→ people
 //! Facts ───┘
 //! ```
+//! Namespaces are compiled in groups that have nothing to do with each other (`partition`), each to a `part`; `whole` is what is decided for all of them, and
+//! `merge` puts everything together. `memory` keeps parts from one compilation to the next.
+//!
 //! What this does not do: build a zone with its serial, parse keys for the TLS acceptor, write anything. Whoever runs it does that with the result.
 
 mod alone;
@@ -16,9 +19,13 @@ mod findings;
 mod ingresses;
 mod issuers;
 mod l4;
+mod memory;
+mod merge;
 mod named;
 mod names;
 mod parsed;
+mod part;
+mod partition;
 mod policy;
 mod public;
 mod references;
@@ -28,9 +35,9 @@ mod secrets;
 mod services;
 mod settings;
 mod summary;
+mod whole;
 mod zones;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -39,9 +46,9 @@ pub use annotations::documentation as annotations_page;
 pub(crate) use annotations::others::{OLD_PREFIX as OLD_DNS_PREFIX, PREFIX as DNS_PREFIX};
 pub use certificates::platform_secrets;
 pub(crate) use ingresses::is_ours;
-pub use named::named_secrets;
+pub use memory::Memory;
+pub use named::NamedSecrets;
 pub(crate) use names::host_name;
-pub use parsed::ParsedCertificates;
 pub use public::PublicAddresses;
 pub use report::{
     CertificateReport, CertificateStatus, DnsReport, HostReport, RefusedAddress, RefusedClaim, Report, RouteReport, ServicePortReport, ServiceReport,
@@ -51,18 +58,13 @@ pub(crate) use services::is_in_zones;
 pub use settings::{ClassRules, Settings, SettingsError, ZoneSettings};
 
 use gateway::certificates::ParsedCertificate;
+use k8s_openapi::api::core::v1::Service;
 
 use crate::addresses::Allocations;
-use crate::objects::{ObjectKey, Objects};
-use crate::ownership::{Ownership, Policy, Rules};
-use crate::problem::{ObjectRef, Problem};
-use backends::Backends;
-use certificates::Scene;
-use findings::Findings;
-use l4::Addresses;
-use parsed::Parser;
+use crate::objects::{Kind, ObjectKey, Objects, Stored};
+use crate::ownership::{Policy, Rules};
+use crate::problem::Problem;
 pub(crate) use secrets::{is_issued, tls_texts};
-use zones::Contents;
 
 /// What is held and was decided before, read back from where it persists.
 #[derive(Debug, Clone)]
@@ -71,8 +73,6 @@ pub struct Facts {
     pub held: Arc<acme::Held>,
     /// Addresses that Services hold.
     pub allocations: Allocations,
-    /// [`Compiled::parsed`] of the last compilation: what is in it need not be parsed again. It has no influence on the result.
-    pub parsed: ParsedCertificates,
     /// The last policy of ownership that could be read, for when that of the ConfigMap cannot.
     pub policy: Option<Arc<Policy>>,
     /// The time, for what is expired.
@@ -81,8 +81,7 @@ pub struct Facts {
 
 impl Default for Facts {
     fn default() -> Self {
-        let (held, allocations, parsed) = (Arc::default(), Allocations::default(), ParsedCertificates::default());
-        Self { held, allocations, parsed, policy: None, now: SystemTime::UNIX_EPOCH }
+        Self { held: Arc::default(), allocations: Allocations::default(), policy: None, now: SystemTime::UNIX_EPOCH }
     }
 }
 
@@ -98,7 +97,7 @@ pub struct Compiled {
     /// The zones, in the order of the configuration. A serial is not part of them.
     pub zones: Vec<ZoneContent>,
     /// Certificates that are to be held.
-    pub wanted: acme::WantedSet,
+    pub wanted: Arc<acme::WantedSet>,
     /// Where clients reach the gateway.
     pub public: PublicAddresses,
     /// TCP and UDP listeners of Services.
@@ -108,8 +107,6 @@ pub struct Compiled {
     pub allocations: Allocations,
     /// What decided about hosts beside seniority; its policy is the last one that could be read.
     pub ownership: Arc<Rules>,
-    /// Certificates that were parsed, for the next compilation.
-    pub parsed: ParsedCertificates,
     /// Findings, sorted, without duplicates.
     pub problems: Vec<Problem>,
     /// The same for people: plain values for status, explanations and the page.
@@ -117,14 +114,34 @@ pub struct Compiled {
 }
 
 /// What a zone holds.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct ZoneContent {
     /// Its apex.
     pub origin: dns::Name,
     /// The SOA, but for the serial.
     pub soa: dns::Soa,
-    /// All other records, sorted by owner and type; ready for [`dns::Zone::build`].
-    pub records: Vec<dns::RecordSet>,
+    /// All other records in parts, of which the unchanged ones are shared from one compilation to the next; ready for [`dns::Zone::build`].
+    pub records: Vec<Arc<[dns::RecordSet]>>,
+}
+
+impl PartialEq for ZoneContent {
+    fn eq(&self, other: &Self) -> bool {
+        let parts = || self.records.iter().zip(&other.records);
+        self.origin == other.origin
+            && self.soa == other.soa
+            && self.records.len() == other.records.len()
+            && parts().all(|(ours, theirs)| Arc::ptr_eq(ours, theirs) || ours == theirs)
+    }
+}
+
+impl ZoneContent {
+    /// All records, by owner and type.
+    #[must_use]
+    pub fn sets(&self) -> Vec<&dns::RecordSet> {
+        let mut sets: Vec<_> = self.records.iter().flat_map(|part| &**part).collect();
+        sets.sort_by(|a, b| a.owner.cmp(&b.owner).then_with(|| a.record_type().map(u16::from).cmp(&b.record_type().map(u16::from))));
+        sets
+    }
 }
 
 /// A certificate and the server names it answers for.
@@ -154,92 +171,30 @@ pub(crate) struct Input<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) facts: &'a Facts,
     pub(crate) public: &'a PublicAddresses,
+    /// Services of type LoadBalancer.
+    pub(crate) balancers: &'a Kind<Service>,
+    /// Namespaces that are compiled; what their objects name may be in others.
+    pub(crate) namespaces: &'a [String],
+}
+
+impl<'a> Input<'a> {
+    /// Objects of the namespaces that are compiled.
+    pub(crate) fn own<T>(self, kind: &'a Kind<T>) -> impl Iterator<Item = (&'a ObjectKey, &'a Arc<Stored<T>>)> {
+        self.namespaces.iter().flat_map(move |namespace| kind.of(namespace))
+    }
 }
 
 /// Compiles everything.
 #[must_use]
 pub fn compile(objects: &Objects, settings: &Settings, facts: &Facts) -> Compiled {
-    let public = public::addresses(objects, settings);
-    let input = Input { objects, settings, facts, public: &public };
-    let mut findings = Findings::default();
-    let mut parser = Parser::new(&facts.parsed);
-
-    let views = ingresses::ours(input, &mut findings);
-    let names = services::names(input, &mut findings);
-    let issuers = issuers::usable(input, &mut parser, &mut findings);
-    let certified = certificates::claimants(input, &issuers);
-    let claims = views.iter().flat_map(ingresses::View::claims).chain(names.iter().flat_map(services::Names::claims));
-    let claims = claims.chain(certified.iter().flat_map(certificates::Claimant::claims)).collect();
-    let ownership_rules = Arc::new(policy::rules(input, &mut findings));
-    let ownership = Ownership::decide(claims, Arc::clone(&ownership_rules));
-    let refused = refusals(&views, &names, &ownership, &mut findings);
-
-    let scene = Scene { input, ownership: &ownership, issuers: &issuers };
-    let decided = certificates::decide(scene, &views, &mut parser, &mut findings);
-
-    let backends = Backends::new(input, &mut findings);
-    let (placed, backends) = routes::gather(&views, &ownership, backends, &decided.served.coverage(), &mut findings);
-    let Addresses { allocations, refused: without } = l4::addresses(input, &mut findings);
-    let served = if settings.serves_held_only { facts.allocations.common(&allocations) } else { allocations.clone() };
-    let Contents { zones, named, records } = zones::contents(input, &views, &names, &ownership, &served, &mut findings);
-    let (l4, services) = load_balancers(input, (&served, without), named, &backends, &mut findings);
-
-    let hosts = summary::hosts(input, &ownership, &placed, &decided, &records);
-    let report = Report { hosts, certificates: summary::certificates(input, &decided.orders, &mut parser), services, refused };
-    Compiled {
-        table: gateway::RoutingTable::build(placed.into_iter().map(|placed| placed.rule)),
-        certificates: decided.served.certificates(),
-        challenges: gateway::Challenges { http01: facts.held.challenges.http01.clone(), tls_alpn01: facts.held.challenges.tls_alpn01.clone() },
-        zones,
-        wanted: certificates::wanted_set(&decided.orders, &issuers),
-        l4,
-        allocations,
-        public,
-        ownership: ownership_rules,
-        parsed: parser.into_parsed(),
-        problems: findings.into_problems(),
-        report,
-    }
+    compile_changes(&mut Memory::default(), objects, settings, facts)
 }
 
-/// Tells everybody which hosts they did not get.
-fn refusals(views: &[ingresses::View<'_>], names: &[services::Names<'_>], ownership: &Ownership<'_>, findings: &mut Findings) -> Vec<RefusedClaim> {
-    let mut refused = Vec::new();
-    for view in views {
-        let permit = |host: &str| ownership.permit(view.namespace(), host);
-        view.report_refusals(permit, findings, |host, message| {
-            refused.push(RefusedClaim { host: host.to_owned(), object: view.stored.reference.clone(), message });
-        });
-    }
-    for service in names {
-        let permit = |host: &str| ownership.permit(&service.key.namespace, host);
-        service.report_refusals(permit, findings, |host, message| {
-            refused.push(RefusedClaim { host: host.to_owned(), object: service.stored.reference.clone(), message });
-        });
-    }
-    refused.sort_unstable();
-    refused
-}
-
-/// Listeners and report of the Services of type LoadBalancer.
-fn load_balancers(
-    input: Input<'_>,
-    (allocations, mut without): (&Allocations, BTreeMap<ObjectKey, RefusedAddress>),
-    mut named: BTreeMap<&ObjectRef, Vec<String>>,
-    backends: &Backends<'_>,
-    findings: &mut Findings,
-) -> (gateway::l4::L4Table, Vec<ServiceReport>) {
-    let mut table = gateway::l4::L4Table::default();
-    let mut reports = Vec::new();
-    for (key, stored) in input.objects.services.iter().filter(|(_, stored)| input.settings.service_class.is_ours(&stored.object)) {
-        let addresses = summary::addresses(allocations, key);
-        let ports = l4::listen(input, key, stored, allocations.services.get(key), backends, &mut table, findings);
-        let hostnames = named.remove(&stored.reference).unwrap_or_default();
-        let (namespace, name) = (key.namespace.clone(), key.name.clone());
-        let refused = without.remove(key);
-        reports.push(ServiceReport { namespace, name, addresses: addresses.to_vec(), ports, hostnames, refused });
-    }
-    (table, reports)
+/// The same, where `memory` has what has not changed since the last time.
+#[must_use]
+pub fn compile_changes(memory: &mut Memory, objects: &Objects, settings: &Settings, facts: &Facts) -> Compiled {
+    let (whole, parts, wanted) = memory.compile(objects, settings, facts);
+    merge::merged(settings, facts, whole, parts, wanted)
 }
 
 #[cfg(test)]

@@ -1,49 +1,93 @@
 //! Which Secrets are named by something that is ours: no other Secret's content is ever asked for. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::certificates::wildcard_secret;
 use super::ingresses::is_ours;
 use super::settings::Settings;
-use crate::objects::{IssuerSpec, Kind, ObjectKey, Objects};
+use crate::objects::{IssuerSpec, ObjectKey, Objects};
 
 /// The annotation that names a Secret of passwords.
-const AUTH_SECRET: &str = "nginx.ingress.kubernetes.io/auth-secret";
+pub(super) const AUTH_SECRET: &str = "nginx.ingress.kubernetes.io/auth-secret";
 
 /// The Secrets that Ingresses, Certificates and issuers name, and those of the zones' wildcards; whether they exist is not asked. Whether the one that
-/// names it may use it is decided where it is used.
-#[must_use]
-pub fn named_secrets(objects: &Objects, settings: &Settings) -> BTreeSet<ObjectKey> {
+/// names it may use it is decided where it is used. Kept from one look to the next, with one and the same settings.
+#[derive(Debug, Default)]
+pub struct NamedSecrets {
+    seen: Objects,
+    of_namespaces: BTreeMap<String, BTreeSet<ObjectKey>>,
+    named: Arc<BTreeSet<ObjectKey>>,
+}
+
+impl NamedSecrets {
+    /// Those that are named now; the same value as long as they are the same.
+    pub fn among(&mut self, objects: &Objects, settings: &Settings) -> &Arc<BTreeSet<ObjectKey>> {
+        let seen = std::mem::replace(&mut self.seen, objects.clone());
+        let is_first = self.named.is_empty() && self.of_namespaces.is_empty();
+        let common = is_first || seen.ingress_classes != objects.ingress_classes || seen.cluster_issuers != objects.cluster_issuers;
+        let mut changed: BTreeSet<&str> = BTreeSet::new();
+        if common {
+            self.of_namespaces.clear();
+            changed.extend(objects.ingresses.namespaces().chain(objects.certificates.namespaces()).chain(objects.issuers.namespaces()));
+        } else {
+            objects.ingresses.differences(&seen.ingresses, |key| _ = changed.insert(&key.namespace));
+            objects.certificates.differences(&seen.certificates, |key| _ = changed.insert(&key.namespace));
+            objects.issuers.differences(&seen.issuers, |key| _ = changed.insert(&key.namespace));
+        }
+        let mut differs = common;
+        for namespace in changed {
+            let named = of_namespace(objects, settings, namespace);
+            if self.of_namespaces.get(namespace) != Some(&named) {
+                self.of_namespaces.insert(namespace.to_owned(), named);
+                differs = true;
+            }
+        }
+        if differs {
+            let named = self.of_namespaces.values().flatten().cloned().chain(of_platform(objects, settings));
+            self.named = Arc::new(named.filter(|key| !key.name.is_empty() && !key.namespace.is_empty()).collect());
+        }
+        &self.named
+    }
+}
+
+/// Those that the objects of a namespace name.
+fn of_namespace(objects: &Objects, settings: &Settings, namespace: &str) -> BTreeSet<ObjectKey> {
     let mut named = BTreeSet::new();
-    for (key, stored) in objects.ingresses.iter().filter(|(_, stored)| is_ours(objects, &settings.class, &stored.object)) {
+    for (_, stored) in objects.ingresses.of(namespace).filter(|(_, stored)| is_ours(objects, &settings.class, &stored.object)) {
         let spec = stored.object.spec.iter();
         let tls = spec.flat_map(|spec| spec.tls.iter().flatten()).filter_map(|tls| tls.secret_name.as_deref());
-        named.extend(tls.map(|name| ObjectKey::new(&key.namespace, name)));
+        named.extend(tls.map(|name| ObjectKey::new(namespace, name)));
         let auth = stored.object.metadata.annotations.as_ref().and_then(|all| all.get(AUTH_SECRET));
-        named.extend(auth.map(|name| {
-            let (namespace, name) = name.split_once('/').unwrap_or((&key.namespace, name));
-            ObjectKey::new(namespace, name)
-        }));
+        named.extend(auth.map(|name| secret_key(namespace, name)));
     }
-    let certificates = objects.certificates.iter();
-    named.extend(certificates.map(|(key, stored)| ObjectKey::new(&key.namespace, &stored.object.spec.secret_name)));
-    issuers(&objects.issuers, None, &mut named);
-    issuers(&objects.cluster_issuers, Some(&settings.cluster_resource_namespace), &mut named);
-    if let Some(namespace) = &settings.own_namespace {
-        named.extend(settings.zones.iter().map(|zone| ObjectKey::new(namespace, wildcard_secret(&zone.origin).name)));
-    }
-    named.retain(|key| !key.name.is_empty() && !key.namespace.is_empty());
+    named.extend(objects.certificates.of(namespace).map(|(_, stored)| ObjectKey::new(namespace, &stored.object.spec.secret_name)));
+    named.extend(objects.issuers.of(namespace).flat_map(|(_, stored)| of_issuer(&stored.object, namespace)));
     named
 }
 
-/// Account keys and CAs, in the issuer's namespace or the one given.
-fn issuers(issuers: &Kind<IssuerSpec>, namespace: Option<&str>, named: &mut BTreeSet<ObjectKey>) {
-    for (key, stored) in issuers {
-        let IssuerSpec { acme, ca, self_signed: _ } = &stored.object;
-        let account = acme.as_ref().map(|acme| &acme.private_key_secret_ref.name);
-        let pair = ca.as_ref().map(|ca| &ca.secret_name);
-        named.extend(account.into_iter().chain(pair).map(|name| ObjectKey::new(namespace.unwrap_or(&key.namespace), name)));
-    }
+/// Those of ClusterIssuers and of the zones' wildcards.
+fn of_platform(objects: &Objects, settings: &Settings) -> BTreeSet<ObjectKey> {
+    let issuers = objects.cluster_issuers.values().flat_map(|stored| of_issuer(&stored.object, &settings.cluster_resource_namespace));
+    let wildcards = settings.own_namespace.iter().flat_map(|namespace| {
+        let secrets = settings.zones.iter().map(|zone| wildcard_secret(&zone.origin));
+        secrets.map(move |secret| ObjectKey::new(namespace, secret.name))
+    });
+    issuers.chain(wildcards).collect()
+}
+
+/// The Secret that is named as `name` or `namespace/name`.
+pub(super) fn secret_key(own: &str, name: &str) -> ObjectKey {
+    let (namespace, name) = name.split_once('/').unwrap_or((own, name));
+    ObjectKey::new(namespace, name)
+}
+
+/// Account key and CA, in this namespace.
+fn of_issuer(issuer: &IssuerSpec, namespace: &str) -> impl Iterator<Item = ObjectKey> {
+    let IssuerSpec { acme, ca, self_signed: _ } = issuer;
+    let account = acme.as_ref().map(|acme| &acme.private_key_secret_ref.name);
+    let pair = ca.as_ref().map(|ca| &ca.secret_name);
+    account.into_iter().chain(pair).map(move |name| ObjectKey::new(namespace, name))
 }
 
 #[cfg(test)]
@@ -54,6 +98,7 @@ mod tests {
     use super::*;
     use crate::compile::settings::ClassRules;
     use crate::config::{Config, Kubernetes, Source, Zone};
+    use crate::objects::Kind;
 
     const MANIFESTS: &str = r#"
 apiVersion: networking.k8s.io/v1
@@ -102,10 +147,20 @@ metadata: {name: unnamed, namespace: ns}
             dns: crate::config::Dns { zones: vec![Zone::named("dyn.example")], ..Default::default() },
             ..Config::default()
         };
-        let settings = Settings::from_config(&config, &std::collections::BTreeMap::new()).unwrap();
+        let settings = Settings::from_config(&config, &BTreeMap::new()).unwrap();
         assert_eq!(settings.class, ClassRules::default());
-        let named: Vec<_> = named_secrets(&read.objects, &settings).iter().map(ToString::to_string).collect();
-        let expected = ["cert-manager/account", "ns/pair", "ns/tls-a", "ns/tls-d", "ns/users", "other/users", "vrata-system/wildcard-dyn.example"];
-        assert_eq!(named, expected);
+        let mut secrets = NamedSecrets::default();
+        let mut named = |objects: &Objects| secrets.among(objects, &settings).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let all = ["cert-manager/account", "ns/pair", "ns/tls-a", "ns/tls-d", "ns/users", "other/users", "vrata-system/wildcard-dyn.example"];
+        assert_eq!(named(&read.objects), all);
+        let mut fewer = read.objects.clone();
+        fewer.ingresses.remove(&ObjectKey::new("ns", "b"));
+        assert_eq!(named(&fewer), all.into_iter().filter(|name| *name != "other/users").collect::<Vec<_>>());
+        assert_eq!(named(&read.objects), all);
+        fewer = read.objects.clone();
+        fewer.cluster_issuers = Kind::default();
+        (fewer.certificates, fewer.issuers) = (Kind::default(), Kind::default());
+        assert_eq!(named(&fewer), ["ns/tls-a", "ns/users", "other/users", "vrata-system/wildcard-dyn.example"]);
+        assert!(Arc::ptr_eq(&Arc::clone(secrets.among(&fewer, &settings)), secrets.among(&fewer.clone(), &settings)));
     }
 }

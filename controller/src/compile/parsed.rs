@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use acme::SecretName;
 use gateway::certificates::{CertificateError, ParsedCertificate};
 
 /// Parsed certificates by the Secret they are from.
 #[derive(Debug, Clone, Default)]
-pub struct ParsedCertificates {
+pub(crate) struct ParsedCertificates {
     entries: BTreeMap<SecretName, Arc<Entry>>,
 }
 
@@ -22,6 +23,29 @@ struct Entry {
 impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Entry").field("result", &self.result).finish_non_exhaustive()
+    }
+}
+
+impl ParsedCertificates {
+    /// Adds these.
+    pub(super) fn extend(&mut self, others: &Self) {
+        self.entries.extend(others.entries.iter().map(|(secret, entry)| (secret.clone(), Arc::clone(entry))));
+    }
+
+    /// Has these in place of those of the same namespaces before. What the platform has stays.
+    pub(super) fn replace(&mut self, before: &Self, now: &Self) {
+        for secret in before.entries.keys() {
+            if secret.namespace != SecretName::PLATFORM && !now.entries.contains_key(secret) {
+                self.entries.remove(secret);
+            }
+        }
+        self.extend(now);
+    }
+
+    /// Whether the end of one of them is after `since` and not after `now`.
+    pub(super) fn any_expires(&self, since: SystemTime, now: SystemTime) -> bool {
+        let mut ends = self.entries.values().filter_map(|entry| Some(entry.result.as_ref().ok()?.not_after()));
+        ends.any(|end| end > since && end <= now)
     }
 }
 

@@ -12,13 +12,13 @@ use crate::problem::{ObjectRef, Reason};
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// Hosts that are served, by name.
-    pub hosts: Vec<HostReport>,
+    pub hosts: Vec<Arc<HostReport>>,
     /// Certificates that are wanted, by Secret.
-    pub certificates: Vec<CertificateReport>,
+    pub certificates: Vec<Arc<CertificateReport>>,
     /// Services of type LoadBalancer, by namespace and name.
-    pub services: Vec<ServiceReport>,
+    pub services: Vec<Arc<ServiceReport>>,
     /// Hosts that objects asked for and did not get, by host.
-    pub refused: Vec<RefusedClaim>,
+    pub refused: Vec<Arc<RefusedClaim>>,
 }
 
 /// A host.

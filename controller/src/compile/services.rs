@@ -29,8 +29,7 @@ pub(crate) struct Names<'a> {
 
 /// All Services that ask for names, the oldest first.
 pub(crate) fn names<'a>(input: Input<'a>, findings: &mut Findings) -> Vec<Names<'a>> {
-    let services = input.objects.services.iter();
-    let mut names: Vec<_> = services.filter_map(|(key, stored)| read(input, key, stored, findings)).collect();
+    let mut names: Vec<_> = input.own(&input.objects.services).filter_map(|(key, stored)| read(input, key, stored, findings)).collect();
     names.sort_by(|a, b| a.stored.age.cmp(&b.stored.age).then_with(|| a.key.cmp(b.key)));
     names
 }

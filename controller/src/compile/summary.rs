@@ -1,6 +1,6 @@
 //! The report, from what was decided. Pure.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -19,14 +19,14 @@ use super::zones::zone_of;
 use super::{CertificateSource, Input};
 use crate::ownership::{Holder, Ownership};
 
-/// All hosts that are held, by name; `records` are what is told of their DNS.
+/// The hosts that are held, by name; `records` are what is told of their DNS.
 pub(crate) fn hosts(
     input: Input<'_>,
     ownership: &Ownership<'_>,
     rules: &[Placed<'_>],
     decided: &Decided<'_>,
     records: &HashMap<&str, Arc<[String]>>,
-) -> Vec<HostReport> {
+) -> Vec<Arc<HostReport>> {
     let mut routes: HashMap<&str, Vec<RouteReport>> = HashMap::with_capacity(rules.len());
     for placed in rules {
         if let Some((view, host)) = placed.from {
@@ -49,7 +49,7 @@ pub(crate) fn hosts(
         dns: dns(host),
         routes: routes.remove(host).unwrap_or_default(),
     };
-    held.into_iter().map(report).collect()
+    held.into_iter().map(report).map(Arc::new).collect()
 }
 
 fn route(path: &PathMatch, route: &Route, ingress: &crate::problem::ObjectRef) -> RouteReport {
@@ -101,9 +101,12 @@ impl Tls<'_> {
     }
 }
 
-/// All certificates that are wanted, by Secret.
-pub(crate) fn certificates(input: Input<'_>, orders: &Orders<'_>, parser: &mut Parser<'_>) -> Vec<CertificateReport> {
-    orders.iter().map(|(secret, wanted)| certificate(input, secret, wanted, parser)).collect()
+/// Certificates that are wanted, by Secret.
+pub(crate) type Certificates = BTreeMap<SecretName, Arc<CertificateReport>>;
+
+/// What is told of these.
+pub(crate) fn certificates(input: Input<'_>, wanted: &BTreeMap<SecretName, Wanted>, parser: &mut Parser<'_>) -> Certificates {
+    wanted.iter().map(|(secret, wanted)| (secret.clone(), Arc::new(certificate(input, secret, wanted, parser)))).collect()
 }
 
 fn certificate(input: Input<'_>, secret: &SecretName, wanted: &Wanted, parser: &mut Parser<'_>) -> CertificateReport {

@@ -1,6 +1,7 @@
 //! Properties of compiling as a whole; what single objects come to is in the golden cases.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -116,8 +117,8 @@ fn challenges_reach_the_zone_and_the_gateway_and_no_foreign_zone() {
     held.challenges.http01.insert(("shop.lab.org".into(), "token".into()), "authorization".into());
     let compiled = compile(&Objects::default(), &settings(), &facts(held));
     let texts: Vec<_> = compiled.zones[0]
-        .records
-        .iter()
+        .sets()
+        .into_iter()
         .filter(|set| set.owner.to_ascii().starts_with("_acme"))
         .map(|set| (set.owner.to_ascii(), set.data.len()))
         .collect();

@@ -13,7 +13,7 @@ use super::findings::Findings;
 use super::ingresses::View;
 use super::names::{absolute, is_within, wildcard_base};
 use super::services::Names;
-use super::settings::ZoneSettings;
+use super::settings::{Settings, ZoneSettings};
 use crate::addresses::Allocations;
 use crate::objects::Age;
 use crate::ownership::{CATCH_ALL, Ownership, Reserved};
@@ -64,17 +64,17 @@ struct Wish<'a> {
     target: Target<'a>,
 }
 
-/// What zones are made of.
+/// What the namespaces that are compiled add to the zones.
 pub(crate) struct Contents<'a> {
-    /// Contents of all zones, in the order of the configuration.
-    pub(crate) zones: Vec<ZoneContent>,
+    /// Records of each zone, in the order of the configuration; sorted by owner and type.
+    pub(crate) zones: Vec<Arc<[RecordSet]>>,
     /// The names that lead to each Service, sorted.
     pub(crate) named: BTreeMap<&'a ObjectRef, Vec<String>>,
     /// The records of each host, for people.
     pub(crate) records: HashMap<&'a str, Arc<[String]>>,
 }
 
-/// What all zones hold.
+/// What the zones hold of hosts and Services.
 pub(crate) fn contents<'a>(
     input: Input<'a>,
     views: &'a [View<'a>],
@@ -86,7 +86,7 @@ pub(crate) fn contents<'a>(
     let mut named: BTreeMap<&ObjectRef, Vec<String>> = BTreeMap::new();
     let wishes = wishes(views, services, ownership, allocations, findings);
     let zones = &input.settings.zones;
-    let mut records: Vec<Vec<RecordSet>> = zones.iter().map(|zone| base(input, zone)).collect();
+    let mut records: Vec<Vec<RecordSet>> = vec![Vec::new(); zones.len()];
     let of_gateway: Vec<Arc<[String]>> = zones.iter().map(|zone| texts(&host_records(input, zone, &zone.origin, Target::Gateway))).collect();
     let mut of_hosts = HashMap::with_capacity(wishes.len());
     for (host, wish) in wishes {
@@ -106,10 +106,21 @@ pub(crate) fn contents<'a>(
         }
     }
     named.values_mut().for_each(|names| names.sort_unstable());
+    Contents { zones: records.into_iter().map(merged).collect(), named, records: of_hosts }
+}
+
+/// What each zone holds that is no namespace's: its file, and the challenges of the moment.
+pub(crate) fn platform(input: Input<'_>) -> Vec<Arc<[RecordSet]>> {
+    let mut records: Vec<Vec<RecordSet>> = input.settings.zones.iter().map(|zone| base(input, zone)).collect();
     add_challenges(input, &mut records);
-    let zones = zones.iter().zip(records);
-    let zones = zones.map(|(zone, sets)| ZoneContent { origin: zone.apex.clone(), soa: soa(zone), records: merged(sets) }).collect();
-    Contents { zones, named, records: of_hosts }
+    records.into_iter().map(merged).collect()
+}
+
+/// Whole zones: their parts may hold records of one owner and type.
+pub(crate) fn whole(settings: &Settings, mut records: Vec<Vec<Arc<[RecordSet]>>>) -> Vec<ZoneContent> {
+    records.iter_mut().for_each(|parts| parts.retain(|part| !part.is_empty()));
+    let zones = settings.zones.iter().zip(records);
+    zones.map(|(zone, records)| ZoneContent { origin: zone.apex.clone(), soa: soa(zone), records }).collect()
 }
 
 /// The TXT records that a CA looks for at the moment.
@@ -203,7 +214,7 @@ fn soa(zone: &ZoneSettings) -> Soa {
 }
 
 /// Sorted by owner and type; sets of one owner and type become one.
-fn merged(mut sets: Vec<RecordSet>) -> Vec<RecordSet> {
+fn merged(mut sets: Vec<RecordSet>) -> Arc<[RecordSet]> {
     // Comparing two names label by label costs far more than comparing bytes, and every pass sorts every name.
     sets.sort_by_cached_key(|set| (canonical(&set.owner), set.record_type().map(u16::from)));
     let mut merged: Vec<RecordSet> = Vec::with_capacity(sets.len());
@@ -219,7 +230,7 @@ fn merged(mut sets: Vec<RecordSet>) -> Vec<RecordSet> {
             }
         }
     }
-    merged
+    merged.into()
 }
 
 /// Bytes in the order of names (RFC 4034 section 6.1): the labels from the root, lower case, each ended by a zero.

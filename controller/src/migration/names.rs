@@ -63,7 +63,7 @@ struct Answers<'a> {
 impl<'a> Answers<'a> {
     fn new(scene: &'a Scene<'a>) -> Self {
         let report = &scene.compiled.report;
-        let hosts = report.hosts.iter().map(|host| (host.host.as_str(), host)).collect();
+        let hosts = report.hosts.iter().map(|host| (host.host.as_str(), &**host)).collect();
         let refused = report.refused.iter().map(|claim| ((&claim.object, claim.host.as_str()), claim.message.as_str())).collect();
         Self { scene, hosts, refused }
     }

@@ -35,7 +35,7 @@ pub struct ServiceRow {
 /// A row for each.
 pub(super) fn rows(scene: &Scene<'_>) -> Vec<ServiceRow> {
     let reports: HashMap<(&str, &str), &ServiceReport> =
-        scene.compiled.report.services.iter().map(|report| ((&*report.namespace, &*report.name), report)).collect();
+        scene.compiled.report.services.iter().map(|report| ((&*report.namespace, &*report.name), &**report)).collect();
     let services = scene.cluster.objects.services.iter().filter(|(_, stored)| is_balancer(&stored.object));
     services.map(|(key, stored)| row(scene, key, &stored.object, reports.get(&(&*key.namespace, &*key.name)).copied())).collect()
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use acme::{Held, SecretName};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::RunError;
@@ -23,6 +24,12 @@ use crate::status::Replica;
 
 /// How often everything is looked at again although nothing changed: certificates expire by themselves.
 const TICK: Duration = Duration::from_secs(3600);
+
+/// After a pass nothing is done for so many times as long as it took: under steady change most of the processor is left to those that serve, and several
+/// changes become one pass. A change after some quiet is served at once.
+const REST: u32 = 3;
+/// However long the pass took.
+const LONGEST_REST: Duration = Duration::from_millis(200);
 
 /// What makes a new pass necessary.
 pub(super) struct Changes {
@@ -122,7 +129,7 @@ pub(super) async fn serve(mut passes: Passes, mut changes: Changes, ready: impl 
     }
     let mut ready = Some(ready);
     loop {
-        let inputs = changes.inputs();
+        let (inputs, begun) = (changes.inputs(), Instant::now());
         passes = tokio::task::spawn_blocking(move || {
             passes.run(&inputs, SystemTime::now());
             passes
@@ -132,9 +139,15 @@ pub(super) async fn serve(mut passes: Passes, mut changes: Changes, ready: impl 
         if let Some(ready) = ready.take() {
             ready();
         }
+        let rested = Instant::now() + (begun.elapsed() * REST).min(LONGEST_REST);
+        let changed = async {
+            let more = changes.next().await;
+            sleep_until(rested).await;
+            more
+        };
         tokio::select! {
             () = &mut stop => return Ok(passes),
-            more = changes.next() => if !more {
+            more = changed => if !more {
                 tracing::error!("a part of the program ended; what was served last goes on");
                 stop.as_mut().await;
                 return Ok(passes);

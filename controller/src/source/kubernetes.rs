@@ -17,7 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Read;
 use super::object::Kind;
-use crate::compile::Settings;
+use crate::compile::{NamedSecrets, Settings};
 use crate::state::StateDir;
 
 mod burst;
@@ -75,6 +75,7 @@ pub async fn watch(client: Client, settings: Settings, state: StateDir, registry
         wakes,
         fetches: Fetches::new(client, fetched, metrics.of(Subject::Kind(Kind::Secret))),
         vault: Vault::new(settings.own_namespace.clone()),
+        named: NamedSecrets::default(),
         settings,
         outlet: Outlet::First(first),
         last: keep::load(&state),

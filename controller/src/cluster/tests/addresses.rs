@@ -11,7 +11,7 @@ const FREE: &[&str] = &["198.51.100.0", "198.51.100.1", "198.51.100.2", "198.51.
 
 fn held(world: &World) -> Vec<String> {
     let pools = crate::addresses::PoolRanges::parse(&world.config.addresses.pools).unwrap();
-    let held = crate::addresses::held_allocations(&world.pass().read.objects, &pools);
+    let held = crate::addresses::held_allocations(&crate::objects::Balancers::among(&world.pass().read.objects.services), &pools);
     let lines = held.services.iter().map(|(key, allocation)| {
         let addresses: Vec<String> = allocation.addresses.iter().map(ToString::to_string).collect();
         let ports: Vec<String> = allocation.ports.iter().map(ToString::to_string).collect();

@@ -86,7 +86,7 @@ impl World {
         read.problems.clear();
         let mut settings = compile::Settings::from_config(&self.config, &BTreeMap::new()).unwrap();
         settings.serves_held_only = true;
-        let allocations = crate::addresses::held_allocations(&read.objects, &settings.pools);
+        let allocations = crate::addresses::held_allocations(&crate::objects::Balancers::among(&read.objects.services), &settings.pools);
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(self.now.as_second()).unwrap());
         let compiled = compile(&read.objects, &settings, &Facts { allocations, now, ..Facts::default() });
         let mut problems = compiled.problems;

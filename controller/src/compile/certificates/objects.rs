@@ -56,7 +56,6 @@ impl Claimant<'_> {
 /// Who has a trusted key for a name can play its host, so a Certificate claims its names as an Ingress does: those in zones that are served here, and those
 /// that a public CA signs. Names that only a private CA knows (`postgres`, `db.ns.svc`) may be used in every namespace.
 pub(crate) fn claimants<'a>(input: Input<'a>, issuers: &BTreeMap<IssuerId, Issuer>) -> Vec<Claimant<'a>> {
-    let certificates = input.objects.certificates.iter();
     let claimant = |(key, stored): (&'a ObjectKey, &'a Arc<Stored<Certificate>>)| {
         let is_acme = issuer_id(key, stored).is_ok_and(|id| matches!(issuers.get(&id), Some(Issuer::Acme(_))));
         let claims = |name: &String| is_acme || zone_of(&input.settings.zones, wildcard_base(name).unwrap_or(name)).is_some();
@@ -64,12 +63,12 @@ pub(crate) fn claimants<'a>(input: Input<'a>, issuers: &BTreeMap<IssuerId, Issue
         let hosts = spec.dns_names.iter().chain(&spec.common_name).filter_map(|name| host_name(name).ok()).filter(claims).collect();
         Claimant { key, stored, hosts }
     };
-    certificates.map(claimant).collect()
+    input.own(&input.objects.certificates).map(claimant).collect()
 }
 
 /// Reads all Certificates: each is wanted whole or not at all.
 pub(super) fn read<'a>(scene: Scene<'a, '_>, orders: &mut Orders<'a>, findings: &mut Findings) {
-    for (key, stored) in &scene.input.objects.certificates {
+    for (key, stored) in scene.input.own(&scene.input.objects.certificates) {
         match wanted(scene, key, stored) {
             Ok((secret, wanted)) => {
                 let field = "spec.secretName".to_owned();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use acme::{CertificateState, SecretName, Wanted};
 
-use super::Scene;
+use crate::compile::Input;
 use crate::compile::findings::{Findings, Subject};
 use crate::objects::{Age, ObjectKey};
 use crate::problem::{Reason, Severity};
@@ -68,19 +68,22 @@ impl<'a> Orders<'a> {
     }
 
     /// Tells those who want a certificate why it does not come.
-    pub(super) fn report_failures(&self, scene: Scene<'a, '_>, findings: &mut Findings) {
+    pub(super) fn report_failures(&self, input: Input<'_>, findings: &mut Findings) {
         for (secret, subject, field) in &self.wanters {
-            if let Some((severity, message)) = failure(scene.input.facts.held.states.get(secret)) {
+            if let Some((severity, message)) = failure(input.facts.held.states.get(secret)) {
                 findings.push(severity, *subject, field.clone(), Reason::CertificateFailed, message);
             }
         }
-        let issuer = scene.input.objects.cluster_issuers.get(&ObjectKey::new("", &scene.input.settings.platform_issuer));
-        for zone in &scene.input.settings.zones {
-            let state = scene.input.facts.held.states.get(&super::wildcard_secret(&zone.origin));
-            if let (Some(issuer), Some((severity, message))) = (issuer, failure(state)) {
-                let message = format!("the wildcard of the zone {}: {message}", zone.origin);
-                findings.push(severity, Subject::from(&**issuer), "spec".into(), Reason::CertificateFailed, message);
-            }
+    }
+}
+
+/// Tells why the wildcards of the zones do not come: at the platform's issuer.
+pub(crate) fn report_platform_failures(input: Input<'_>, findings: &mut Findings) {
+    let Some(issuer) = input.objects.cluster_issuers.get(&ObjectKey::new("", &input.settings.platform_issuer)) else { return };
+    for zone in &input.settings.zones {
+        if let Some((severity, message)) = failure(input.facts.held.states.get(&super::wildcard_secret(&zone.origin))) {
+            let message = format!("the wildcard of the zone {}: {message}", zone.origin);
+            findings.push(severity, Subject::from(&**issuer), "spec".into(), Reason::CertificateFailed, message);
         }
     }
 }

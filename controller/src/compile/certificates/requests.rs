@@ -30,7 +30,7 @@ enum Asked {
 
 const ISSUER: &str = "cert-manager.io/issuer";
 const CLUSTER_ISSUER: &str = "cert-manager.io/cluster-issuer";
-const COMMON_NAME: &str = "cert-manager.io/common-name";
+pub(in crate::compile) const COMMON_NAME: &str = "cert-manager.io/common-name";
 const TLS_ACME: &str = "kubernetes.io/tls-acme";
 
 /// Reads all tls entries of an Ingress.

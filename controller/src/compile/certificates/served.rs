@@ -12,7 +12,7 @@ use crate::compile::findings::Findings;
 use crate::compile::names::{host_name, parent, wildcard_base};
 use crate::compile::parsed::Parser;
 use crate::compile::secrets::{find, is_issued, tls_pair};
-use crate::compile::{CertificateSource, ServedCertificate};
+use crate::compile::{CertificateSource, Input, ServedCertificate};
 use crate::problem::Reason;
 
 /// How good a certificate is for a name; the lesser is the better.
@@ -58,18 +58,24 @@ impl Served {
         parser: &mut Parser<'_>,
         findings: &mut Findings,
     ) -> Self {
+        let mut served = Self::platform(scene.input, parser);
+        for request in requests {
+            served.serve(scene, request, orders, parser, findings);
+        }
+        served
+    }
+
+    /// The wildcards of the zones.
+    pub(crate) fn platform(input: Input<'_>, parser: &mut Parser<'_>) -> Self {
         let mut served = Self::default();
-        for zone in &scene.input.settings.zones {
+        for zone in &input.settings.zones {
             let secret = wildcard_secret(&zone.origin);
-            if let Some(certificate) = held(scene, &secret, parser) {
-                let rank = if certificate.not_after() > scene.input.facts.now { Rank::Wildcard } else { Rank::Expired };
+            if let Some(certificate) = held(input, &secret, parser) {
+                let rank = if certificate.not_after() > input.facts.now { Rank::Wildcard } else { Rank::Expired };
                 for name in [zone.origin.clone(), format!("*.{}", zone.origin)] {
                     served.offer(name, rank, &CertificateSource::Held(secret.clone()), &certificate);
                 }
             }
-        }
-        for request in requests {
-            served.serve(scene, request, orders, parser, findings);
         }
         served
     }
@@ -85,7 +91,7 @@ impl Served {
     fn serve(&mut self, scene: Scene<'_, '_>, request: &ServeRequest<'_>, orders: &Orders<'_>, parser: &mut Parser<'_>, findings: &mut Findings) {
         let secret = &request.secret;
         let is_ordered = orders.contains(secret);
-        if let Some(certificate) = held(scene, secret, parser).filter(|_| is_ordered) {
+        if let Some(certificate) = held(scene.input, secret, parser).filter(|_| is_ordered) {
             self.offer_hosts(scene, request, Rank::Held, &CertificateSource::Held(secret.clone()), &certificate);
         }
         match find(scene.input.objects, secret) {
@@ -182,7 +188,7 @@ impl Served {
     }
 }
 
-fn held(scene: Scene<'_, '_>, secret: &SecretName, parser: &mut Parser<'_>) -> Option<Arc<ParsedCertificate>> {
-    let held = scene.input.facts.held.certificates.get(secret)?;
+fn held(input: Input<'_>, secret: &SecretName, parser: &mut Parser<'_>) -> Option<Arc<ParsedCertificate>> {
+    let held = input.facts.held.certificates.get(secret)?;
     parser.parse(secret, held.chain_pem.as_bytes(), held.key_pem.as_bytes()).ok()
 }

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
 
 use super::last;
 use crate::source::Read;
 use crate::state::{Durability, StateDir};
 
-/// Shortest time between two writes.
+/// Shortest time between two writes, and how many times as long as the last one took: everything is written, which is much in a large cluster.
 const EVERY: Duration = Duration::from_secs(5);
+const REST: u32 = 100;
 
 /// What an earlier run kept, if it did and it can be read.
 pub(super) fn load(state: &StateDir) -> Option<Read> {
@@ -26,13 +28,14 @@ pub(super) async fn keep(mut reads: watch::Receiver<Arc<Read>>, state: StateDir)
         if !read.stale && kept.as_ref().is_none_or(|kept| kept.objects != read.objects) {
             let (state, writing) = (state.clone(), read.clone());
             let write = move || state.write(last::FILE, &last::write(&writing.objects), Durability::Synced);
+            let begun = Instant::now();
             match tokio::task::spawn_blocking(write).await {
                 Ok(Ok(())) => kept = Some(read),
                 Ok(Err(error)) => tracing::warn!(%error, "what was read cannot be kept"),
                 // The runtime ends.
                 Err(_) => return,
             }
-            tokio::time::sleep(EVERY).await;
+            sleep(EVERY.max(begun.elapsed() * REST)).await;
         }
         if reads.changed().await.is_err() {
             return;

@@ -31,6 +31,8 @@ pub(super) struct Mirror {
     awaited: BTreeSet<Kind>,
     seen: BTreeMap<Kind, BTreeMap<ObjectKey, Seen>>,
     objects: Objects,
+    /// Of the objects that have any.
+    problems: BTreeMap<Identity, Vec<Problem>>,
 }
 
 /// One object.
@@ -40,7 +42,6 @@ struct Seen {
     version: String,
     /// The last good one.
     object: Option<Object>,
-    problems: Vec<Problem>,
 }
 
 impl Mirror {
@@ -90,12 +91,17 @@ impl Mirror {
         seen.version = version;
         let Verdict::Known(identity, object) = verdict else { return Effect::None };
         let problems = problems(&identity, found, object.is_none() && seen.object.is_some());
+        let told_the_same = self.problems.get(&identity).map_or(&[][..], Vec::as_slice) == problems;
         let effect = match &object {
-            Some(object) if seen.object.as_ref() == Some(object) && seen.problems == problems => Effect::Version,
-            None if seen.problems == problems => Effect::None,
+            Some(object) if seen.object.as_ref() == Some(object) && told_the_same => Effect::Version,
+            None if told_the_same => Effect::None,
             _ => Effect::Content,
         };
-        seen.problems = problems;
+        if problems.is_empty() {
+            self.problems.remove(&identity);
+        } else {
+            self.problems.insert(identity, problems);
+        }
         if let Some(object) = object {
             object.insert(key, &mut self.objects);
             seen.object = Some(object);
@@ -110,7 +116,7 @@ impl Mirror {
 
     /// Everything, as a value.
     pub(super) fn read(&self) -> Read {
-        let mut problems: Vec<_> = self.seen.values().flat_map(BTreeMap::values).flat_map(|seen| seen.problems.iter().cloned()).collect();
+        let mut problems: Vec<_> = self.problems.values().flatten().cloned().collect();
         problems.sort();
         Read { objects: self.objects.clone(), problems, stale: false }
     }
@@ -125,7 +131,9 @@ impl Mirror {
         if self.seen.get_mut(&kind).and_then(|seen| seen.remove(&key)).is_none() {
             return Effect::None;
         }
-        object::remove(&Identity { kind, key }, &mut self.objects);
+        let identity = Identity { kind, key };
+        object::remove(&identity, &mut self.objects);
+        self.problems.remove(&identity);
         Effect::Content
     }
 }

@@ -1,6 +1,7 @@
 //! Secrets: their metadata is known of all, their content is asked for only of those that something names. Pure; time is an argument.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -19,7 +20,9 @@ const HELD_UNNAMED: Duration = Duration::from_secs(60);
 pub(super) struct Vault {
     own_namespace: Option<String>,
     known: BTreeMap<ObjectKey, Known>,
-    named: BTreeSet<ObjectKey>,
+    named: Arc<BTreeSet<ObjectKey>>,
+    /// Whether anything else was told or came since it was looked for what is to be done.
+    changed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +56,7 @@ impl Vault {
 
     /// These are all Secrets. Returns those that are gone, and whether one that is wanted changed.
     pub(super) fn list(&mut self, values: &[Value]) -> (Vec<ObjectKey>, bool) {
+        self.changed = true;
         let listed: BTreeSet<_> = values.iter().filter_map(|value| mirror::key(Kind::Secret, value)).collect();
         let gone: Vec<_> = self.known.keys().filter(|key| !listed.contains(key)).cloned().collect();
         gone.iter().for_each(|key| drop(self.known.remove(key)));
@@ -66,6 +70,7 @@ impl Vault {
         let ours = self.own_namespace.as_ref() == Some(&key.namespace) && value["metadata"]["labels"][MANAGED_BY.0] == MANAGED_BY.1;
         let version = value["metadata"]["resourceVersion"].as_str().unwrap_or_default();
         let wanted = ours || self.named.contains(&key);
+        self.changed = true;
         let known = self.known.entry(key).or_default();
         let changed = known.told != version || known.ours != ours;
         version.clone_into(&mut known.told);
@@ -78,10 +83,14 @@ impl Vault {
         mirror::key(Kind::Secret, value).filter(|key| self.known.remove(key).is_some())
     }
 
-    /// These are named now. What is returned counts as done.
-    pub(super) fn name(&mut self, named: BTreeSet<ObjectKey>, now: Instant) -> Steps {
-        self.named = named;
+    /// These are named now. What is returned counts as done. Costs nothing where nothing has changed.
+    pub(super) fn name(&mut self, named: &Arc<BTreeSet<ObjectKey>>, now: Instant) -> Steps {
         let mut steps = Steps::default();
+        if Arc::ptr_eq(&self.named, named) && !self.changed {
+            return steps;
+        }
+        self.named = Arc::clone(named);
+        self.changed = false;
         for (key, known) in &mut self.known {
             let wanted = known.ours || self.named.contains(key);
             known.unnamed = (!wanted && known.asked.is_some()).then(|| known.unnamed.unwrap_or(now));
@@ -92,6 +101,8 @@ impl Vault {
                 (known.asked, known.got, known.unnamed) = (None, None, None);
                 steps.forget.push(key.clone());
             }
+            // Time alone changes what is to be done about it.
+            self.changed |= known.unnamed.is_some();
         }
         steps
     }
@@ -100,6 +111,7 @@ impl Vault {
     pub(super) fn answered(&mut self, key: &ObjectKey, version: Option<&str>) -> bool {
         let Some(known) = self.known.get_mut(key).filter(|known| known.asked.is_some()) else { return false };
         known.got = version.map(str::to_owned);
+        self.changed = true;
         true
     }
 }
@@ -122,8 +134,8 @@ mod tests {
         names.iter().map(|name| ObjectKey::new("ns", *name)).collect()
     }
 
-    fn named(names: &[&str]) -> BTreeSet<ObjectKey> {
-        keys(names).into_iter().collect()
+    fn named(names: &[&str]) -> Arc<BTreeSet<ObjectKey>> {
+        keys(names).into_iter().collect::<BTreeSet<_>>().into()
     }
 
     fn ask(names: &[&str]) -> Steps {
@@ -134,23 +146,23 @@ mod tests {
     fn contents_are_asked_for_when_they_are_named_and_when_they_change() {
         let mut vault = Vault::new(None);
         assert_eq!(vault.list(&[plain("a", "1"), plain("b", "2")]), (vec![], false));
-        assert_eq!(vault.name(named(&["a", "c"]), Instant::now()), ask(&["a"]));
-        assert_eq!(vault.name(named(&["a", "c"]), Instant::now()), ask(&[]), "it was asked for");
+        assert_eq!(vault.name(&named(&["a", "c"]), Instant::now()), ask(&["a"]));
+        assert_eq!(vault.name(&named(&["a", "c"]), Instant::now()), ask(&[]), "it was asked for");
         assert!(vault.answered(&ObjectKey::new("ns", "a"), Some("1")));
         assert!(!vault.apply(&plain("b", "3")), "nobody names it");
         assert!(vault.apply(&plain("a", "4")) && vault.apply(&plain("c", "5")));
-        assert_eq!(vault.name(named(&["a", "c"]), Instant::now()), ask(&["a", "c"]));
+        assert_eq!(vault.name(&named(&["a", "c"]), Instant::now()), ask(&["a", "c"]));
     }
 
     #[test]
     fn a_content_that_is_newer_than_what_was_told_is_not_asked_for_again() {
         let mut vault = Vault::new(None);
         vault.list(&[plain("a", "1")]);
-        vault.name(named(&["a"]), Instant::now());
+        vault.name(&named(&["a"]), Instant::now());
         vault.answered(&ObjectKey::new("ns", "a"), Some("2"));
-        assert_eq!(vault.name(named(&["a"]), Instant::now()), ask(&[]));
+        assert_eq!(vault.name(&named(&["a"]), Instant::now()), ask(&[]));
         vault.apply(&plain("a", "2"));
-        assert_eq!(vault.name(named(&["a"]), Instant::now()), ask(&[]));
+        assert_eq!(vault.name(&named(&["a"]), Instant::now()), ask(&[]));
     }
 
     #[test]
@@ -159,15 +171,15 @@ mod tests {
         let start = Instant::now();
         let later = move |seconds| start + Duration::from_secs(seconds);
         vault.list(&[plain("a", "1"), plain("b", "1")]);
-        vault.name(named(&["a", "b"]), later(0));
-        let forgotten = |vault: &mut Vault, names: &[&str], seconds| vault.name(named(names), later(seconds)).forget;
+        vault.name(&named(&["a", "b"]), later(0));
+        let forgotten = |vault: &mut Vault, names: &[&str], seconds| vault.name(&named(names), later(seconds)).forget;
         assert_eq!(forgotten(&mut vault, &["b"], 10), []);
         assert_eq!(forgotten(&mut vault, &["a", "b"], 60), [], "it is named again");
         assert_eq!(forgotten(&mut vault, &["b"], 61), []);
         assert_eq!(forgotten(&mut vault, &["b"], 120), []);
-        assert_eq!(vault.name(named(&["b"]), later(121)), Steps { ask: vec![], forget: keys(&["a"]) });
+        assert_eq!(vault.name(&named(&["b"]), later(121)), Steps { ask: vec![], forget: keys(&["a"]) });
         assert!(!vault.answered(&ObjectKey::new("ns", "a"), Some("1")), "an answer that comes too late");
-        assert_eq!(vault.name(named(&["a", "b"]), Instant::now()), ask(&["a"]));
+        assert_eq!(vault.name(&named(&["a", "b"]), Instant::now()), ask(&["a"]));
         assert_eq!(vault.list(&[plain("a", "1")]), (keys(&["b"]), false));
         assert_eq!((vault.delete(&plain("a", "1")), vault.delete(&plain("a", "1"))), (Some(ObjectKey::new("ns", "a")), None));
     }
@@ -178,6 +190,6 @@ mod tests {
         let labels = json!({"app.kubernetes.io/managed-by": "vrata"});
         let ours = secret("vrata-system", "account", "1", &labels);
         assert!(vault.apply(&ours) && !vault.apply(&secret("ns", "account", "1", &labels)));
-        assert_eq!(vault.name(BTreeSet::new(), Instant::now()).ask, [ObjectKey::new("vrata-system", "account")]);
+        assert_eq!(vault.name(&Arc::default(), Instant::now()).ask, [ObjectKey::new("vrata-system", "account")]);
     }
 }

@@ -16,7 +16,7 @@ use super::mirror::{Effect, Mirror};
 use super::outage::{Line, Outages};
 use super::subject::Subject;
 use super::vault::Vault;
-use crate::compile::{Settings, named_secrets};
+use crate::compile::{NamedSecrets, Settings};
 use crate::objects::ObjectKey;
 use crate::source::Read;
 use crate::source::object::Kind;
@@ -41,6 +41,7 @@ pub(super) struct Worker {
     pub(super) settings: Settings,
     pub(super) fetches: Fetches,
     pub(super) vault: Vault,
+    pub(super) named: NamedSecrets,
     pub(super) outlet: Outlet,
     /// What an earlier run read last.
     pub(super) last: Option<Read>,
@@ -208,7 +209,8 @@ impl Worker {
 
     /// Has the Secrets that are named now fetched; publishes when none is missing, or the wait was long enough.
     fn settle(&mut self) {
-        let steps = self.vault.name(named_secrets(self.seen.mirror.objects(), &self.settings), Instant::now().into_std());
+        let named = self.named.among(self.seen.mirror.objects(), &self.settings);
+        let steps = self.vault.name(named, Instant::now().into_std());
         for key in &steps.forget {
             self.forget(key);
         }
