@@ -11,27 +11,27 @@ use crate::source::object::Kind;
 /// The file in the state directory.
 pub(super) const FILE: &str = "cluster/last.json";
 
-/// The content of the file. It holds the content of Secrets.
+/// The content of the file. It holds the content of Secrets. Made object by object: of a large cluster, all of them as values would be many times as much.
 pub(super) fn write(objects: &Objects) -> Vec<u8> {
-    let mut items = Vec::new();
+    let mut list = List::default();
     for (kind, ..) in Kind::ALL {
         match kind {
-            Kind::Ingress => whole(kind, &objects.ingresses, &mut items),
-            Kind::IngressClass => whole(kind, &objects.ingress_classes, &mut items),
-            Kind::Service => whole(kind, &objects.services, &mut items),
-            Kind::EndpointSlice => whole(kind, &objects.endpoint_slices, &mut items),
-            Kind::Endpoints => whole(kind, &objects.endpoints, &mut items),
-            Kind::Secret => whole(kind, &objects.secrets, &mut items),
-            Kind::ConfigMap => whole(kind, &objects.config_maps, &mut items),
-            Kind::Namespace => whole(kind, &objects.namespaces, &mut items),
-            Kind::Issuer => specs(kind, &objects.issuers, &mut items),
-            Kind::ClusterIssuer => specs(kind, &objects.cluster_issuers, &mut items),
-            Kind::Certificate => whole(kind, &objects.certificates, &mut items),
-            Kind::IpAddressPool => specs(kind, &objects.address_pools, &mut items),
-            Kind::ReferenceGrant => specs(kind, &objects.reference_grants, &mut items),
+            Kind::Ingress => list.whole(kind, &objects.ingresses),
+            Kind::IngressClass => list.whole(kind, &objects.ingress_classes),
+            Kind::Service => list.whole(kind, &objects.services),
+            Kind::EndpointSlice => list.whole(kind, &objects.endpoint_slices),
+            Kind::Endpoints => list.whole(kind, &objects.endpoints),
+            Kind::Secret => list.whole(kind, &objects.secrets),
+            Kind::ConfigMap => list.whole(kind, &objects.config_maps),
+            Kind::Namespace => list.whole(kind, &objects.namespaces),
+            Kind::Issuer => list.specs(kind, &objects.issuers),
+            Kind::ClusterIssuer => list.specs(kind, &objects.cluster_issuers),
+            Kind::Certificate => list.whole(kind, &objects.certificates),
+            Kind::IpAddressPool => list.specs(kind, &objects.address_pools),
+            Kind::ReferenceGrant => list.specs(kind, &objects.reference_grants),
         }
     }
-    json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string().into_bytes()
+    [br#"{"apiVersion":"v1","kind":"List","items":["#.as_slice(), &list.items, b"]}"].concat()
 }
 
 /// What the file holds; what of it cannot be read is left out.
@@ -52,16 +52,34 @@ pub(super) fn read(content: &[u8]) -> Result<Read, serde_json::Error> {
     Ok(Read { stale: true, ..mirror.read() })
 }
 
-fn whole<T: Serialize>(kind: Kind, objects: &objects::Kind<T>, items: &mut Vec<Value>) {
-    items.extend(objects.values().filter_map(|stored| Some(complete(kind, stored, serde_json::to_value(&stored.object).ok()?))));
+/// The items of the list, as text.
+#[derive(Default)]
+struct List {
+    items: Vec<u8>,
 }
 
-/// Of these only the spec is kept.
-fn specs<T: Serialize>(kind: Kind, objects: &objects::Kind<T>, items: &mut Vec<Value>) {
-    items.extend(objects.values().filter_map(|stored| {
-        let spec = serde_json::to_value(&stored.object).ok()?;
-        Some(complete(kind, stored, json!({"spec": spec})))
-    }));
+impl List {
+    fn whole<T: Serialize>(&mut self, kind: Kind, objects: &objects::Kind<T>) {
+        for stored in objects.values() {
+            self.add(serde_json::to_value(&stored.object).map(|value| complete(kind, stored, value)));
+        }
+    }
+
+    /// Of these only the spec is kept.
+    fn specs<T: Serialize>(&mut self, kind: Kind, objects: &objects::Kind<T>) {
+        for stored in objects.values() {
+            self.add(serde_json::to_value(&stored.object).map(|spec| complete(kind, stored, json!({"spec": spec}))));
+        }
+    }
+
+    /// What cannot be written is left out.
+    fn add(&mut self, item: serde_json::Result<Value>) {
+        let Ok(item) = item else { return };
+        if !self.items.is_empty() {
+            self.items.push(b',');
+        }
+        self.items.extend_from_slice(item.to_string().as_bytes());
+    }
 }
 
 fn complete<T>(kind: Kind, stored: &Stored<T>, mut value: Value) -> Value {
