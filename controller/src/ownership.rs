@@ -299,8 +299,7 @@ impl Rules {
 
 /// The wildcard of another namespace that `name` is below, or the base of.
 fn wildcard_of_another(held: &impl Holdings, namespace: &str, name: &str) -> Option<String> {
-    let mut suffixes = std::iter::successors(Some(name), |suffix| suffix.split_once('.').map(|(_, parent)| parent));
-    suffixes.find(|suffix| held.wildcard(suffix).is_some_and(|holder| holder != namespace)).map(|base| format!("*.{base}"))
+    suffixes(name).find(|suffix| held.wildcard(suffix).is_some_and(|holder| holder != namespace)).map(|base| format!("*.{base}"))
 }
 
 impl Reserved {
@@ -314,13 +313,17 @@ impl Reserved {
         if base.is_some_and(|base| !base.contains('.') || self.zones.iter().any(|zone| is_within(zone, base))) {
             return Err(Refusal::TooWide { host: host.to_owned() });
         }
-        let suffixes = || std::iter::successors(Some(name), |suffix| suffix.split_once('.').map(|(_, parent)| parent));
         let reserved = self.zones.contains(host)
             || self.names.contains(host)
             || name.split('.').any(|label| label == "_acme-challenge")
-            || (!self.delegations.is_empty() && suffixes().any(|suffix| self.delegations.contains(suffix)));
+            || (!self.delegations.is_empty() && suffixes(name).any(|suffix| self.delegations.contains(suffix)));
         if reserved { Err(Refusal::Reserved { host: host.to_owned() }) } else { Ok(()) }
     }
+}
+
+/// The name and all names that it is below, the nearest first.
+pub(crate) fn suffixes(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(name), |suffix| suffix.split_once('.').map(|(_, parent)| parent))
 }
 
 fn is_within(name: &str, zone: &str) -> bool {

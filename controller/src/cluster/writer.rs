@@ -31,6 +31,8 @@ const BURST: u32 = 50;
 const REPLAN: Duration = Duration::from_secs(1);
 /// After a plan there is none for so many times as long as it took: it looks at all objects, and under steady change one plan is enough for many of them.
 const REST: u32 = 5;
+/// However long it took: somebody waits for an address.
+const LONGEST_REST: Duration = Duration::from_millis(500);
 /// How long requests may take to end once a stop was asked for.
 const STOPPING: Duration = Duration::from_secs(2);
 /// How long a loop without anything to do waits.
@@ -166,7 +168,7 @@ impl<'w> Term<'w> {
         let begun = Instant::now();
         let planned = tokio::task::spawn_blocking(move || (plan(&pass, &settings, &mut memory, Timestamp::now()), memory));
         let Ok((plan, memory)) = planned.await else { return false };
-        self.rested = Instant::now() + begun.elapsed() * REST;
+        self.rested = Instant::now() + (begun.elapsed() * REST).min(LONGEST_REST);
         self.memory = memory;
         self.take(plan);
         self.tell_conflicts();

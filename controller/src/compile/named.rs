@@ -16,6 +16,7 @@ pub(super) const AUTH_SECRET: &str = "nginx.ingress.kubernetes.io/auth-secret";
 #[derive(Debug, Default)]
 pub struct NamedSecrets {
     seen: Objects,
+    /// None of them is empty.
     of_namespaces: BTreeMap<String, BTreeSet<ObjectKey>>,
     named: Arc<BTreeSet<ObjectKey>>,
 }
@@ -24,8 +25,7 @@ impl NamedSecrets {
     /// Those that are named now; the same value as long as they are the same.
     pub fn among(&mut self, objects: &Objects, settings: &Settings) -> &Arc<BTreeSet<ObjectKey>> {
         let seen = std::mem::replace(&mut self.seen, objects.clone());
-        let is_first = self.named.is_empty() && self.of_namespaces.is_empty();
-        let common = is_first || seen.ingress_classes != objects.ingress_classes || seen.cluster_issuers != objects.cluster_issuers;
+        let common = self.named.is_empty() || seen.ingress_classes != objects.ingress_classes || seen.cluster_issuers != objects.cluster_issuers;
         let mut changed: BTreeSet<&str> = BTreeSet::new();
         if common {
             self.of_namespaces.clear();
@@ -38,9 +38,11 @@ impl NamedSecrets {
         let mut differs = common;
         for namespace in changed {
             let named = of_namespace(objects, settings, namespace);
-            if self.of_namespaces.get(namespace) != Some(&named) {
+            differs |= self.of_namespaces.get(namespace).map_or(!named.is_empty(), |before| *before != named);
+            if named.is_empty() {
+                self.of_namespaces.remove(namespace);
+            } else {
                 self.of_namespaces.insert(namespace.to_owned(), named);
-                differs = true;
             }
         }
         if differs {
@@ -76,8 +78,9 @@ fn of_platform(objects: &Objects, settings: &Settings) -> BTreeSet<ObjectKey> {
     issuers.chain(wildcards).collect()
 }
 
-/// The Secret that is named as `name` or `namespace/name`.
+/// The Secret that an annotation names as `name` or `namespace/name`.
 pub(super) fn secret_key(own: &str, name: &str) -> ObjectKey {
+    let name = name.trim();
     let (namespace, name) = name.split_once('/').unwrap_or((own, name));
     ObjectKey::new(namespace, name)
 }
@@ -108,7 +111,7 @@ spec: {tls: [{secretName: tls-a}, {hosts: [a.example]}], defaultBackend: {servic
 ---
 apiVersion: networking.k8s.io/v1
 kind: Ingress
-metadata: {name: b, namespace: ns, annotations: {kubernetes.io/ingress.class: nginx, nginx.ingress.kubernetes.io/auth-secret: other/users}}
+metadata: {name: b, namespace: ns, annotations: {kubernetes.io/ingress.class: nginx, nginx.ingress.kubernetes.io/auth-secret: " other/users"}}
 spec: {defaultBackend: {service: {name: a, port: {number: 80}}}}
 ---
 apiVersion: networking.k8s.io/v1
@@ -161,6 +164,9 @@ metadata: {name: unnamed, namespace: ns}
         fewer.cluster_issuers = Kind::default();
         (fewer.certificates, fewer.issuers) = (Kind::default(), Kind::default());
         assert_eq!(named(&fewer), ["ns/tls-a", "ns/users", "other/users", "vrata-system/wildcard-dyn.example"]);
+        fewer.ingresses = Kind::default();
+        assert_eq!(named(&fewer), ["vrata-system/wildcard-dyn.example"]);
+        assert_eq!(secrets.of_namespaces, BTreeMap::new());
         assert!(Arc::ptr_eq(&Arc::clone(secrets.among(&fewer, &settings)), secrets.among(&fewer.clone(), &settings)));
     }
 }

@@ -10,7 +10,7 @@ use super::annotations::others::{OLD_PREFIX, PREFIX};
 use super::named::{AUTH_SECRET, secret_key};
 use super::names::{host_name, wildcard_base};
 use crate::objects::Objects;
-use crate::ownership::CATCH_ALL;
+use crate::ownership::{CATCH_ALL, suffixes};
 
 /// What the objects of one namespace name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Asked {
             }
             let annotation = |key: &str| stored.object.metadata.annotations.as_ref().and_then(|all| all.get(key));
             annotation(super::certificates::COMMON_NAME).into_iter().for_each(|name| asked.add_host(name));
-            let named = annotation(AUTH_SECRET).map(|name| secret_key(&key.namespace, name.trim()).namespace);
+            let named = annotation(AUTH_SECRET).map(|name| secret_key(&key.namespace, name).namespace);
             asked.namespaces.extend(named.filter(|named| *named != key.namespace));
         }
         for (_, stored) in objects.services.of(namespace) {
@@ -87,8 +87,7 @@ pub(super) fn groups(asked: &BTreeMap<String, Asked>) -> Vec<Vec<String>> {
     if !wildcards.is_empty() {
         for (host, own) in &hosts {
             let base = wildcard_base(host).unwrap_or(host);
-            let suffixes = std::iter::successors(Some(base), |suffix| suffix.split_once('.').map(|(_, parent)| parent));
-            suffixes.filter_map(|suffix| wildcards.get(suffix)).for_each(|wildcard| union.join(*own, *wildcard));
+            suffixes(base).filter_map(|suffix| wildcards.get(suffix)).for_each(|wildcard| union.join(*own, *wildcard));
         }
     }
     let mut groups: BTreeMap<usize, Vec<String>> = BTreeMap::new();

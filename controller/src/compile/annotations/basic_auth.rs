@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Secret;
 
 use super::table::PREFIX;
 use super::{Reader, Unusable, annotation, unusable};
+use crate::compile::named::secret_key;
 use crate::compile::references::{INGRESS, SECRET, Target, may_name};
 use crate::compile::secrets::secret_value;
 use crate::objects::ObjectKey;
@@ -46,7 +47,8 @@ impl Reader<'_, '_> {
     }
 
     fn users(&mut self, name: &str) -> Result<BTreeMap<String, PasswordHash>, Unusable> {
-        let (namespace, name) = name.split_once('/').unwrap_or((self.namespace, name));
+        let key = secret_key(self.namespace, name);
+        let ObjectKey { namespace, name } = &key;
         if !may_name(self.input, INGRESS, self.namespace, Target { what: SECRET, namespace, name }) {
             let why =
                 "names a Secret of another namespace, which that namespace does not allow; copy it into this one, or ask for a ReferenceGrant there";
@@ -54,7 +56,7 @@ impl Reader<'_, '_> {
         }
         let place = if namespace == self.namespace { "this namespace".to_owned() } else { format!("the namespace {namespace:?}") };
         let missing = || unusable("auth-secret", Reason::MissingReference, format!("there is no Secret {name:?} in {place}; create it"));
-        let stored = self.input.objects.secrets.get(&ObjectKey::new(namespace, name)).ok_or_else(missing)?;
+        let stored = self.input.objects.secrets.get(&key).ok_or_else(missing)?;
         let (users, faults) = match self.value("auth-secret-type") {
             None | Some("" | "auth-file") => read_file(name, &stored.object)?,
             Some("auth-map") => read_map(&stored.object),

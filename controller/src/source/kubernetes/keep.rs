@@ -10,9 +10,11 @@ use super::last;
 use crate::source::Read;
 use crate::state::{Durability, StateDir};
 
-/// Shortest time between two writes, and how many times as long as the last one took: everything is written, which is much in a large cluster.
-const EVERY: Duration = Duration::from_secs(5);
+/// Time between two writes: so many times as long as the last one took, for everything is written, which is much in a large cluster; no shorter than the one
+/// and no longer than the other.
 const REST: u32 = 100;
+const SHORTEST_REST: Duration = Duration::from_secs(5);
+const LONGEST_REST: Duration = Duration::from_secs(60);
 
 /// What an earlier run kept, if it did and it can be read.
 pub(super) fn load(state: &StateDir) -> Option<Read> {
@@ -35,7 +37,7 @@ pub(super) async fn keep(mut reads: watch::Receiver<Arc<Read>>, state: StateDir)
                 // The runtime ends.
                 Err(_) => return,
             }
-            sleep(EVERY.max(begun.elapsed() * REST)).await;
+            sleep((begun.elapsed() * REST).clamp(SHORTEST_REST, LONGEST_REST)).await;
         }
         if reads.changed().await.is_err() {
             return;

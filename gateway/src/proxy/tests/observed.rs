@@ -26,11 +26,7 @@ async fn nginx_line_names_the_upstream_and_every_try() {
 
 #[tokio::test]
 async fn client_that_went_away_is_499() {
-    let silent = Upstream::raw(|tcp| async move {
-        let _held = tcp;
-        std::future::pending::<()>().await;
-    })
-    .await;
+    let silent = Upstream::silent().await;
     let front = Front::start(Port::Https, snapshot(plain(&silent))).await;
     let mut client = Client::connect(front.address).await;
     client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
@@ -69,11 +65,7 @@ async fn series_of_routes_that_are_gone_end() {
 
 #[tokio::test]
 async fn a_request_under_way_keeps_its_route_with_its_series_and_no_configuration() {
-    let silent = Upstream::raw(|tcp| async move {
-        let _held = tcp;
-        std::future::pending::<()>().await;
-    })
-    .await;
+    let silent = Upstream::silent().await;
     let front = Front::start(Port::Https, snapshot(plain(&silent))).await;
     let before = std::sync::Arc::downgrade(&front.snapshots.load());
     let mut client = Client::connect(front.address).await;

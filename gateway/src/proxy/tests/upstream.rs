@@ -70,15 +70,20 @@ impl Upstream {
         .await
     }
 
-    /// One that never answers, one that closes each connection at once, one that speaks something else.
-    pub(super) async fn useless() -> [Self; 3] {
-        let silent = Self::raw(|tcp| async move {
+    /// One that never answers.
+    pub(super) async fn silent() -> Self {
+        Self::raw(|tcp| async move {
             let _held = tcp;
             std::future::pending::<()>().await;
-        });
+        })
+        .await
+    }
+
+    /// One that never answers, one that closes each connection at once, one that speaks something else.
+    pub(super) async fn useless() -> [Self; 3] {
         let closing = Self::raw(|tcp| async move { drop(tcp) });
         let garbage = Self::raw(super::streaming::answer("SSH-2.0-OpenSSH\r\n\r\n"));
-        [silent.await, closing.await, garbage.await]
+        [Self::silent().await, closing.await, garbage.await]
     }
 
     /// Answers each request with what it was: method, target and header lines in order of their names, an empty line, the body.
