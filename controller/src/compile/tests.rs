@@ -126,6 +126,30 @@ fn challenges_reach_the_zone_and_the_gateway_and_no_foreign_zone() {
     assert_eq!(compiled.challenges.http01.len(), 1);
 }
 
+#[test]
+fn a_certificate_expires_although_nothing_else_changes() {
+    let pair = certificate(&["shop.dyn.example.org"]);
+    let block = |pem: &str| pem.lines().fold(String::new(), |block, line| block + "    " + line + "\n");
+    let brought = format!(
+        "apiVersion: v1\nkind: Secret\ntype: kubernetes.io/tls\nmetadata: {{name: own, namespace: a}}\nstringData:\n  tls.crt: |\n{}  tls.key: |\n{}---\n",
+        block(&pair.chain_pem),
+        block(&pair.key_pem)
+    );
+    let tls = "  tls: [{hosts: [shop.dyn.example.org], secretName: own}]\n";
+    let asking = ingress("a", "shop", "shop.dyn.example.org", tls).replace("kubernetes.io/tls-acme: 'true'", "");
+    let objects = objects(&(CLASS.to_owned() + &asking + &brought));
+    let (settings, mut memory) = (settings(), Memory::default());
+    let mut expired = |now: Duration| {
+        let facts = Facts { now: SystemTime::UNIX_EPOCH + now, ..Facts::default() };
+        let compiled = compile_changes(&mut memory, &objects, &settings, &facts);
+        assert_eq!(comparable(&compiled), comparable(&compile(&objects, &settings, &facts)));
+        compiled.problems.iter().filter(|problem| problem.message.contains("has expired")).count()
+    };
+    // rcgen's certificates end with the year 4095.
+    let end = Duration::from_secs(67_200_000_000);
+    assert_eq!([NOW, NOW, end, end, NOW].map(&mut expired), [0, 0, 1, 1, 0]);
+}
+
 /// The clauses of a compilation that can be compared.
 fn comparable(compiled: &Compiled) -> String {
     let Compiled { certificates, zones, wanted, l4, allocations, problems, report, challenges, .. } = compiled;
