@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -251,7 +251,7 @@ impl ProxyHttp for App {
         let now = Instant::now();
         ctx.body_bytes = 0;
         let (Some(route), Some((backend, state))) = (ctx.route(), ctx.backend()) else { return Err(Error::new(ErrorType::HTTPStatus(503))) };
-        let Some(endpoint) = state.next(backend, &ctx.tried, self.now()) else {
+        let Some(endpoint) = state.next(backend, &ctx.tried, now.duration_since(self.epoch)) else {
             return Err(Error::new(ErrorType::HTTPStatus(503)));
         };
         let address = self.address(backend, endpoint).await;
@@ -330,6 +330,8 @@ impl ProxyHttp for App {
         if let Some(auth) = ctx.route().and_then(|route| route.policy.external_auth.as_ref()) {
             headers::hand_on(request, &auth.response_headers, ctx.granted.as_ref().map(|granted| &granted.headers))?;
         }
+        // What is ready is read first, then all of it is sent on: an upstream on the same machine that sleeps is woken once for several requests.
+        tokio::task::yield_now().await;
         Ok(())
     }
 
@@ -388,7 +390,7 @@ impl ProxyHttp for App {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
-        finish::request(self, session, error, ctx, Instant::now(), SystemTime::now());
+        finish::request(self, session, error, ctx, Instant::now());
         // So that the client reads the answer before it sees a reset.
         match (session.as_downstream().is_http2(), ctx.close) {
             (true, true) => Box::pin(respond::linger(session)).await,
