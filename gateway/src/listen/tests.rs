@@ -4,6 +4,7 @@
 mod deadlines;
 mod drain;
 mod handshake;
+mod sending;
 
 use std::io;
 use std::net::SocketAddr;
