@@ -1,4 +1,4 @@
-//! `HAProxy` as a reverse proxy with reused upstream connections, one thread, no log.
+//! `HAProxy` as a reverse proxy with reused upstream connections, one thread, no log; it tells upstreams and browsers the same as nginx beside it.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -23,13 +23,21 @@ defaults
   timeout connect 5s
   timeout client 60s
   timeout server 60s
-  option forwardfor
 frontend f
   bind {plain}
   bind {tls} ssl crt {bundle} alpn h2,http/1.1 ssl-min-ver TLSv1.3
-  http-request set-header X-Real-IP %[src]
-  http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]
   http-request set-header X-Request-ID %[uuid]
+  http-request set-header X-Original-Forwarded-For %[req.hdr(x-forwarded-for)] if {{ req.hdr(x-forwarded-for) -m found }}
+  http-request set-header X-Original-Forwarded-Host %[req.hdr(x-forwarded-host)] if {{ req.hdr(x-forwarded-host) -m found }}
+  http-request set-header X-Real-IP %[src]
+  http-request set-header X-Forwarded-For %[src]
+  http-request set-header X-Forwarded-Host %[req.hdr(host)]
+  http-request set-header X-Forwarded-Port %[dst_port]
+  http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]
+  http-request set-header X-Forwarded-Scheme %[ssl_fc,iif(https,http)]
+  http-request set-header X-Scheme %[ssl_fc,iif(https,http)]
+  http-request del-header Proxy
+  http-response set-header Strict-Transport-Security \"max-age=31536000; includeSubDomains\" if {{ ssl_fc }}
   default_backend b
 backend b
   http-reuse always
