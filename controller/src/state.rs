@@ -139,12 +139,11 @@ fn replace(path: &Path, content: &[u8], durability: Durability) -> io::Result<()
     name.push(TEMPORARY);
     let temporary = directory.join(name);
     let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&temporary)?;
-    let mut pieces = content.chunks(PIECE).peekable();
-    while let Some(piece) = pieces.next() {
-        file.write_all(piece)?;
-        if durability == Durability::Synced && pieces.peek().is_some() {
+    for (at, piece) in content.chunks(PIECE).enumerate() {
+        if at > 0 && durability == Durability::Synced {
             file.sync_data()?;
         }
+        file.write_all(piece)?;
     }
     if durability == Durability::Synced {
         file.sync_all()?;

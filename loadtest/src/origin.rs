@@ -1,4 +1,4 @@
-//! The origin behind every proxy: 1 KiB for each request, and a WebSocket echo.
+//! The origin behind every proxy: 1 KiB for each request, the names of the fields that it was told, and a WebSocket echo.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -17,6 +17,8 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 static BODY: [u8; 1024] = [b'x'; 1024];
+/// Where it answers with the names of a request's fields, in order, a line each.
+pub(crate) const TOLD: &str = "/told";
 
 /// Serves until the process ends.
 pub(crate) async fn serve(listen: SocketAddr) -> Result<()> {
@@ -33,6 +35,11 @@ pub(crate) async fn serve(listen: SocketAddr) -> Result<()> {
 }
 
 async fn answer(mut request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    if request.uri().path() == TOLD {
+        let mut names: Vec<&str> = request.headers().keys().map(header::HeaderName::as_str).collect();
+        names.sort_unstable();
+        return Ok(Response::new(Full::from(names.join("\n"))));
+    }
     let Some(key) = request.headers().get(header::SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes())) else {
         return Ok(Response::new(Full::new(Bytes::from_static(&BODY))));
     };

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -390,7 +390,7 @@ impl ProxyHttp for App {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
-        finish::request(self, session, error, ctx, Instant::now());
+        finish::request(self, session, error, ctx, Instant::now(), SystemTime::now());
         // So that the client reads the answer before it sees a reset.
         match (session.as_downstream().is_http2(), ctx.close) {
             (true, true) => Box::pin(respond::linger(session)).await,

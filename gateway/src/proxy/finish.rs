@@ -17,7 +17,7 @@ use crate::options::AccessLog;
 const CLIENT_GONE: u16 = 499;
 
 /// Finishes a request.
-pub(super) fn request(app: &App, session: &Session, error: Option<&Error>, ctx: &mut Ctx, now: Instant) {
+pub(super) fn request(app: &App, session: &Session, error: Option<&Error>, ctx: &mut Ctx, now: Instant, at: SystemTime) {
     let answered = session.response_written().filter(|response| !response.status.is_informational() || response.status == 101);
     let status = answered.map_or(CLIENT_GONE, |response| response.status.as_u16());
     let upstream_bytes = session.upstream_body_bytes_received() as u64;
@@ -35,15 +35,15 @@ pub(super) fn request(app: &App, session: &Session, error: Option<&Error>, ctx: 
     };
     let series = ctx.state().map_or(&app.runtime.unrouted, |state| &state.series);
     series.record(&finished);
-    log(app, session, ctx, &finished);
+    log(app, session, ctx, &finished, at);
 }
 
-fn log(app: &App, session: &Session, ctx: &Ctx, finished: &Finished<'_>) {
+fn log(app: &App, session: &Session, ctx: &Ctx, finished: &Finished<'_>, at: SystemTime) {
     let Some((format, writer)) = &app.access_log else { return };
     let request = session.req_header();
     let header_bytes: usize = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     let entry = Entry {
-        at: SystemTime::now(),
+        at,
         client: client_address(session),
         user: ctx.user.as_deref(),
         method: request.method.as_str(),

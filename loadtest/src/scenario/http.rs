@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
+use crate::client::Client;
+use crate::origin::TOLD;
 use crate::peers::{haproxy, nginx, vrata};
 use crate::process::Server;
 use crate::setting::{HOST, Setting};
@@ -23,6 +25,7 @@ struct Candidate {
 /// Measures all candidates.
 pub(crate) fn run(setting: &Setting, seconds: u32) -> Result<Vec<Table>> {
     let candidates = start(setting)?;
+    compare(&candidates)?;
     let mut tables = Vec::new();
     for (title, scheme) in [("HTTP/1.1 keep-alive, 1 KiB, plain", "http"), ("HTTP/1.1 keep-alive, 1 KiB, TLS 1.3", "https")] {
         tables.push(measure(&candidates, title, scheme, seconds)?);
@@ -41,6 +44,21 @@ fn start(setting: &Setting) -> Result<Vec<Candidate>> {
     let ours = vrata::start(setting, "vrata-http", &manifests, None)?;
     candidates.push(Candidate { name: "Vrata", server: ours.server, plain: ours.plain, tls: ours.tls });
     Ok(candidates)
+}
+
+/// That all of them do the same work: tell the origin the same fields.
+fn compare(candidates: &[Candidate]) -> Result<()> {
+    let told = |candidate: &Candidate| {
+        let (status, names) = Client::connect(candidate.plain)?.post(HOST, TOLD, "{}").map(|(status, names)| (status, names.to_vec()))?;
+        ensure!(status == 200, "{} answered {status} for {TOLD}", candidate.name);
+        Ok(String::from_utf8_lossy(&names).into_owned())
+    };
+    let expected = told(&candidates[0])?;
+    for candidate in &candidates[1..] {
+        let told = told(candidate)?;
+        ensure!(told == expected, "{} tells the origin\n{told}\nand {} tells it\n{expected}", candidate.name, candidates[0].name);
+    }
+    Ok(())
 }
 
 fn measure(candidates: &[Candidate], title: &str, scheme: &str, seconds: u32) -> Result<Table> {
