@@ -133,11 +133,11 @@ fn chosen(text: &mut String, view: &View, rule: &Rule) {
 }
 
 fn rule_text(rule: &Rule) -> String {
-    let path = match &rule.path {
+    let path = match rule.path() {
         PathMatch::Exact(path) => format!("exactly {path}"),
         PathMatch::Prefix(path) => format!("{path} and below"),
     };
-    format!("host {}, path {path}", pattern_text(&rule.host))
+    format!("host {}, path {path}", pattern_text(rule.host()))
 }
 
 fn pattern_text(pattern: &HostPattern) -> String {

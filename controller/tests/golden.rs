@@ -56,12 +56,12 @@ fn objects(case: &Path) -> Objects {
 fn routes(compiled: &Compiled) -> String {
     let mut text = String::new();
     for rule in compiled.table.rules_in_order() {
-        let host = match &rule.host {
+        let host = match rule.host() {
             HostPattern::Exact(host) => host.to_string(),
             HostPattern::Wildcard(base) => format!("*.{base}"),
             HostPattern::Any => "*".into(),
         };
-        let path = match &rule.path {
+        let path = match rule.path() {
             PathMatch::Exact(path) => format!("= {path}"),
             PathMatch::Prefix(path) => path.to_string(),
         };

@@ -40,7 +40,7 @@ fn rule(number: usize, host: &str, path: &str) -> Rule {
     };
     let id = RouteId { namespace: "fuzz".into(), ingress: number.to_string(), host, path: path.to_owned() };
     let action = Action::Fail { status: 503, reason: number.to_string() };
-    Rule { host: pattern, path: matches, route: Arc::new(Route { id, policy: Arc::new(Policy::default()), action, kept: Kept::default() }) }
+    Rule::new(pattern, matches, Arc::new(Route { id, policy: Arc::new(Policy::default()), action, kept: Kept::default() }))
 }
 
 /// Longest host that any rule can serve (RFC 1035 section 2.3.4, as text without the trailing dot).
@@ -56,9 +56,9 @@ fn normal(host: &str) -> Option<String> {
 /// The rule that wins: the most specific host that any rule has, and within it the exact path, else the longest prefix, else nothing.
 pub fn winner<'a>(rules: &'a [Rule], host: &str, path: &str) -> Option<&'a Rule> {
     let host = normal(host)?;
-    let pattern = host_patterns(&host).into_iter().find(|pattern| rules.iter().any(|rule| rule.host == *pattern))?;
-    let of_host = || rules.iter().filter(|rule| rule.host == pattern);
-    of_host().find(|rule| matches!(&rule.path, PathMatch::Exact(exact) if **exact == *path)).or_else(|| longest_prefix(of_host(), path))
+    let pattern = host_patterns(&host).into_iter().find(|pattern| rules.iter().any(|rule| rule.host() == pattern))?;
+    let of_host = || rules.iter().filter(|rule| *rule.host() == pattern);
+    of_host().find(|rule| matches!(rule.path(), PathMatch::Exact(exact) if **exact == *path)).or_else(|| longest_prefix(of_host(), path))
 }
 
 /// The patterns that match the host, the most specific first.
@@ -70,7 +70,7 @@ fn host_patterns(host: &str) -> Vec<HostPattern> {
 fn longest_prefix<'a>(rules: impl Iterator<Item = &'a Rule>, path: &str) -> Option<&'a Rule> {
     let mut best: Option<(usize, &Rule)> = None;
     for rule in rules {
-        let PathMatch::Prefix(prefix) = &rule.path else { continue };
+        let PathMatch::Prefix(prefix) = rule.path() else { continue };
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         let below = path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         if below && best.is_none_or(|(length, _)| prefix.len() > length) {

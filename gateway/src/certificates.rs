@@ -211,7 +211,7 @@ impl CertificateTable {
                 let exact = || HostPattern::Exact(name.as_str().into());
                 let pattern = name.strip_prefix("*.").map_or_else(exact, |suffix| HostPattern::Wildcard(suffix.into()));
                 if let Some(key) = HostKey::new(&pattern) {
-                    names.add(key, || Named { name, certificate });
+                    names.add(&key, || Named { name, certificate });
                 }
             }
         }

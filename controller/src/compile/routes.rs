@@ -75,7 +75,7 @@ pub(crate) fn gather<'a>(
     gatherer.add_defaults();
     gatherer.close_reserved(ownership);
     let mut rules = gatherer.rules;
-    rules.sort_by(|a, b| (&a.rule.host, &a.rule.path).cmp(&(&b.rule.host, &b.rule.path)));
+    rules.sort_by(|a, b| (a.rule.host(), a.rule.path()).cmp(&(b.rule.host(), b.rule.path())));
     (rules, gatherer.backends)
 }
 
@@ -152,7 +152,7 @@ impl<'a> Gatherer<'a, '_> {
         let name = if host == CATCH_ALL { String::new() } else { host.to_owned() };
         let id = RouteId { namespace: view.key.namespace.clone(), ingress: view.key.name.clone(), host: name, path: text };
         let route = Arc::new(Route { id, policy: self.policy(view, host), action, kept: Kept::default() });
-        self.rules.push(Placed { rule: Rule { host: pattern(host), path, route }, from: Some((view, host)) });
+        self.rules.push(Placed { rule: Rule::new(pattern(host), path, route), from: Some((view, host)) });
     }
 
     fn action(&mut self, view: &'a View<'a>, backend: &'a IngressBackend, field: Arguments<'_>) -> Action {
@@ -222,7 +222,7 @@ impl<'a> Gatherer<'a, '_> {
                 kept: Kept::default(),
             });
             let host = HostPattern::Exact(name.as_str().into());
-            self.rules.push(Placed { rule: Rule { host, path: PathMatch::Prefix("/".into()), route }, from: None });
+            self.rules.push(Placed { rule: Rule::new(host, PathMatch::Prefix("/".into()), route), from: None });
         }
     }
 

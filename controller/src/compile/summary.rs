@@ -30,7 +30,7 @@ pub(crate) fn hosts(
     let mut routes: HashMap<&str, Vec<RouteReport>> = HashMap::with_capacity(rules.len());
     for placed in rules {
         if let Some((view, host)) = placed.from {
-            routes.entry(host).or_default().push(route(&placed.rule.path, &placed.rule.route, &view.stored.reference));
+            routes.entry(host).or_default().push(route(placed.rule.path(), &placed.rule.route, &view.stored.reference));
         }
     }
     let zones: Vec<Arc<str>> = input.settings.zones.iter().map(|zone| zone.origin.as_str().into()).collect();

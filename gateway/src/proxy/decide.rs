@@ -166,7 +166,7 @@ mod tests {
             action: rules.action,
             kept: Kept::default(),
         });
-        let table = RoutingTable::build(vec![Rule { host: HostPattern::Exact("c.test".into()), path: PathMatch::Prefix("/app".into()), route }]);
+        let table = RoutingTable::build(vec![Rule::new(HostPattern::Exact("c.test".into()), PathMatch::Prefix("/app".into()), route)]);
         let mut snapshot = Snapshot { table, certificates: certificates(None), ..Snapshot::default() };
         snapshot.challenges.http01.insert(("c.test".into(), "token".into()), "print".into());
         let headers = HeaderMap::new();

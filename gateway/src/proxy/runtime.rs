@@ -158,10 +158,8 @@ mod tests {
     }
 
     fn snapshot(routes: &[&Arc<Route>]) -> Arc<Snapshot> {
-        let rule = |(at, route): (usize, &&Arc<Route>)| Rule {
-            host: HostPattern::Exact(format!("{at}.test").into()),
-            path: PathMatch::Prefix("/".into()),
-            route: Arc::clone(route),
+        let rule = |(at, route): (usize, &&Arc<Route>)| {
+            Rule::new(HostPattern::Exact(format!("{at}.test").into()), PathMatch::Prefix("/".into()), Arc::clone(route))
         };
         Arc::new(Snapshot { table: RoutingTable::build(routes.iter().enumerate().map(rule)), ..Snapshot::default() })
     }

@@ -1,9 +1,11 @@
 //! Names of hosts as keys: lookups that neither allocate nor depend on how many names there are. Pure.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use super::HostPattern;
 
@@ -41,7 +43,7 @@ impl FoldedHost {
 }
 
 /// A pattern in the form in which it is looked for.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) enum HostKey {
     /// A whole name.
     Exact(Arc<[u8]>),
@@ -66,7 +68,65 @@ fn folded(name: &Arc<str>) -> Option<Arc<[u8]>> {
     Some(if folded.as_bytes() == name.as_bytes() { Arc::clone(name).into() } else { folded.as_bytes().into() })
 }
 
-type Names<T> = HashMap<Arc<[u8]>, T, RandomState>;
+/// Values by name.
+///
+/// Where hosts are many, what a lookup reads has left the processor's cache: so slots are small, and names and values lie close together, each by itself, and
+/// can be waited for at once.
+#[derive(Debug)]
+struct Names<T> {
+    slots: HashTable<Slot>,
+    bytes: Vec<u8>,
+    values: Vec<T>,
+    hashing: RandomState,
+}
+
+/// Where a name and its value are. Small numbers on purpose: names of four gigabytes in all fit.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    start: u32,
+    value: u32,
+}
+
+impl Slot {
+    /// The name: its length, then its bytes.
+    fn name(self, bytes: &[u8]) -> &[u8] {
+        let found = bytes.get(self.start as usize..).and_then(<[u8]>::split_first);
+        found.and_then(|(length, rest)| rest.get(..usize::from(*length))).unwrap_or_default()
+    }
+}
+
+impl<T> Default for Names<T> {
+    fn default() -> Self {
+        Self::with_capacity(0)
+    }
+}
+
+impl<T> Names<T> {
+    /// Empty, with room for so many.
+    fn with_capacity(capacity: usize) -> Self {
+        /// Bytes of a name and its length, as names commonly are.
+        const COMMON: usize = 40;
+        let (slots, bytes, values) = (HashTable::with_capacity(capacity), Vec::with_capacity(capacity * COMMON), Vec::with_capacity(capacity));
+        Self { slots, bytes, values, hashing: RandomState::default() }
+    }
+
+    fn get(&self, name: &[u8]) -> Option<&T> {
+        let slot = self.slots.find(self.hashing.hash_one(name), |slot| slot.name(&self.bytes) == name)?;
+        self.values.get(slot.value as usize)
+    }
+
+    /// Adds a value, made when the name has none yet. Names without room are left out.
+    fn add(&mut self, name: &[u8], make: impl FnOnce() -> T) {
+        let Self { slots, bytes, values, hashing } = self;
+        let is_same = |slot: &Slot| slot.name(bytes) == name;
+        let Entry::Vacant(vacant) = slots.entry(hashing.hash_one(name), is_same, |slot| hashing.hash_one(slot.name(bytes))) else { return };
+        let (Ok(length), Ok(start), Ok(value)) = (u8::try_from(name.len()), u32::try_from(bytes.len()), u32::try_from(values.len())) else { return };
+        vacant.insert(Slot { start, value });
+        bytes.push(length);
+        bytes.extend_from_slice(name);
+        values.push(make());
+    }
+}
 
 /// Values by exact host and by one-label wildcard.
 #[derive(Debug)]
@@ -77,15 +137,14 @@ pub(crate) struct HostMap<T> {
 
 impl<T> Default for HostMap<T> {
     fn default() -> Self {
-        Self { exact: HashMap::default(), wildcard: HashMap::default() }
+        Self { exact: Names::default(), wildcard: Names::default() }
     }
 }
 
 impl<T> HostMap<T> {
     /// Empty, with room for so many of each.
     pub(crate) fn with_capacity(exact: usize, wildcard: usize) -> Self {
-        let names = |capacity| HashMap::with_capacity_and_hasher(capacity, RandomState::default());
-        Self { exact: names(exact), wildcard: names(wildcard) }
+        Self { exact: Names::with_capacity(exact), wildcard: Names::with_capacity(wildcard) }
     }
 
     /// The value of the exact host, else of the wildcard one label up.
@@ -94,15 +153,41 @@ impl<T> HostMap<T> {
     }
 
     /// Adds a value, made when its key has none yet.
-    pub(crate) fn add(&mut self, key: HostKey, make: impl FnOnce() -> T) {
+    pub(crate) fn add(&mut self, key: &HostKey, make: impl FnOnce() -> T) {
         match key {
-            HostKey::Exact(name) => self.exact.entry(name).or_insert_with(make),
-            HostKey::Wildcard(suffix) => self.wildcard.entry(suffix).or_insert_with(make),
-        };
+            HostKey::Exact(name) => self.exact.add(name, make),
+            HostKey::Wildcard(suffix) => self.wildcard.add(suffix, make),
+        }
     }
 
     /// All values, in no particular order.
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
-        self.exact.values().chain(self.wildcard.values())
+        self.exact.values.iter().chain(&self.wildcard.values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Of many lengths.
+    fn name(n: usize) -> String {
+        format!("{n}.{}", "x".repeat(n % 240))
+    }
+
+    #[test]
+    fn names_are_found_after_any_growth_and_the_first_value_of_each_stays() {
+        let mut map = HostMap::default();
+        for (round, n) in (0..2).flat_map(|round| (0..3000).map(move |n| (round, n))) {
+            let pattern = |name: String| if n % 2 == 0 { HostPattern::Exact(name.into()) } else { HostPattern::Wildcard(name.into()) };
+            map.add(&HostKey::new(&pattern(name(n))).unwrap(), || (round, n));
+        }
+        assert_eq!(map.values().count(), 3000);
+        for n in 0..3000 {
+            let host = if n % 2 == 0 { name(n) } else { format!("a.{}", name(n)) };
+            assert_eq!(map.get(&FoldedHost::new(&host).unwrap()), Some(&(0, n)), "{host}");
+            assert_eq!(map.get(&FoldedHost::new(&format!("{host}y")).unwrap()), None, "{host}");
+        }
     }
 }

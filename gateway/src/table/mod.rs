@@ -35,15 +35,33 @@ pub struct RoutingTable {
     any: Option<HostRules>,
 }
 
-/// One rule as it is put into the table.
+/// One rule as it is put into the table. A copy shares its parts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
-    /// Its hosts.
-    pub host: HostPattern,
-    /// Its paths.
-    pub path: PathMatch,
     /// What it does.
     pub route: Arc<Route>,
+    /// Elsewhere: most requests need not read it, and small rules lie close together.
+    matches: Arc<(HostPattern, PathMatch)>,
+}
+
+impl Rule {
+    /// A rule for these hosts and paths.
+    #[must_use]
+    pub fn new(host: HostPattern, path: PathMatch, route: Arc<Route>) -> Self {
+        Self { route, matches: Arc::new((host, path)) }
+    }
+
+    /// Its hosts.
+    #[must_use]
+    pub fn host(&self) -> &HostPattern {
+        &self.matches.0
+    }
+
+    /// Its paths.
+    #[must_use]
+    pub fn path(&self) -> &PathMatch {
+        &self.matches.1
+    }
 }
 
 /// What a host and path select, and why.
@@ -80,7 +98,7 @@ impl RoutingTable {
         let exact = parts.iter().map(|part| part.hosts().len()).sum::<usize>() - wildcards;
         let mut hosts = HostMap::with_capacity(exact, wildcards);
         for (key, rules) in parts.iter().flat_map(|part| part.hosts()) {
-            hosts.add(key.clone(), || rules.clone());
+            hosts.add(key, || rules.clone());
         }
         Self { hosts, any: parts.iter().find_map(|part| part.any()).cloned() }
     }
@@ -112,7 +130,7 @@ impl RoutingTable {
         }
         match (written, host.rules().first()) {
             (Some(rule), _) => Selection::Route(rule),
-            (None, Some(rule)) => Selection::NoPath(&rule.host),
+            (None, Some(rule)) => Selection::NoPath(rule.host()),
             (None, None) => Selection::UnknownHost,
         }
     }
@@ -126,7 +144,7 @@ impl RoutingTable {
     #[must_use]
     pub fn rules_in_order(&self) -> Vec<&Rule> {
         let mut rules: Vec<_> = self.rules().collect();
-        rules.sort_by(|a, b| (&a.host, &a.path).cmp(&(&b.host, &b.path)));
+        rules.sort_by(|a, b| a.matches.cmp(&b.matches));
         rules
     }
 }

@@ -18,13 +18,13 @@ impl TablePart {
     pub fn new(rules: impl IntoIterator<Item = Rule>) -> Self {
         let mut rules: Vec<Rule> = rules.into_iter().collect();
         // Those of one host come together, in the order they were given.
-        rules.sort_by(|a, b| a.host.cmp(&b.host));
+        rules.sort_by(|a, b| a.host().cmp(b.host()));
         let mut part = Self::default();
         let mut rules = rules.into_iter().peekable();
         while let Some(first) = rules.next() {
-            let host = first.host.clone();
+            let host = first.host().clone();
             let mut of_host = vec![first];
-            of_host.extend(std::iter::from_fn(|| rules.next_if(|next| next.host == host)));
+            of_host.extend(std::iter::from_fn(|| rules.next_if(|next| *next.host() == host)));
             part.add(&host, HostRules::new(of_host));
         }
         part

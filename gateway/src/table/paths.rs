@@ -20,11 +20,11 @@ impl Paths {
     pub(super) fn new(rules: &[Rule], read: impl Fn(&str) -> Vec<u8>) -> Self {
         let (mut exact, mut prefix) = (BTreeMap::new(), BTreeMap::new());
         for (index, rule) in rules.iter().enumerate() {
-            let (map, mut key) = match &rule.path {
+            let (map, mut key) = match rule.path() {
                 PathMatch::Exact(path) => (&mut exact, read(path)),
                 PathMatch::Prefix(path) => (&mut prefix, read(path)),
             };
-            if matches!(rule.path, PathMatch::Prefix(_)) && key.last() == Some(&b'/') {
+            if matches!(rule.path(), PathMatch::Prefix(_)) && key.last() == Some(&b'/') {
                 key.pop();
             }
             if let Entry::Vacant(vacant) = map.entry(key.into_boxed_slice()) {
@@ -94,7 +94,7 @@ impl HostRules {
     /// Rules in order of precedence; those that another one hides are left out.
     pub(super) fn new(rules: Vec<Rule>) -> Self {
         match <[Rule; 1]>::try_from(rules) {
-            Ok([rule]) if pattern_path(&rule.path) == "/" && matches!(rule.path, PathMatch::Prefix(_)) => Self::One(rule),
+            Ok([rule]) if pattern_path(rule.path()) == "/" && matches!(rule.path(), PathMatch::Prefix(_)) => Self::One(rule),
             Ok(rules) => Self::Several(Arc::new(Several::new(rules.into()))),
             Err(rules) => Self::Several(Arc::new(Several::new(rules))),
         }
@@ -143,7 +143,7 @@ impl Several {
             kept.binary_search(&(index - 1)).is_ok()
         });
         let written = Paths::new(&rules, |path| path.as_bytes().to_vec());
-        let ambiguous = rules.iter().any(|rule| path::has_second_reading(pattern_path(&rule.path).as_bytes()));
+        let ambiguous = rules.iter().any(|rule| path::has_second_reading(pattern_path(rule.path()).as_bytes()));
         let decoded = ambiguous.then(|| Paths::new(&rules, |path| path::second_reading(path.as_bytes(), &mut vec![0; path.len()]).to_vec()));
         Self { rules, written, decoded }
     }

@@ -33,7 +33,7 @@ fn path_match(pattern: &str) -> PathMatch {
 fn rules<'a>(rules: &'a [&str]) -> impl Iterator<Item = Rule> + use<'a> {
     rules.iter().map(|rule| {
         let parts: Vec<_> = rule.split(' ').collect();
-        Rule { host: host(parts[0]), path: path_match(parts[1]), route: route(parts[2]) }
+        Rule::new(host(parts[0]), path_match(parts[1]), route(parts[2]))
     })
 }
 
@@ -129,7 +129,7 @@ fn the_first_of_equal_rules_is_kept() {
     let table = table(&["h /foo first", "h /foo second", "h /foo/ third", "h =/x first", "h =/x second"]);
     assert_eq!(find(&table, "h", "/foo"), "first");
     assert_eq!(find(&table, "h", "/x"), "first");
-    let rules: BTreeMap<_, _> = table.rules().map(|rule| (rule.path.clone(), rule.route.id.ingress.clone())).collect();
+    let rules: BTreeMap<_, _> = table.rules().map(|rule| (rule.path().clone(), rule.route.id.ingress.clone())).collect();
     assert_eq!(rules, BTreeMap::from([(path_match("/foo"), "first".into()), (path_match("=/x"), "first".into())]));
 }
 
@@ -151,7 +151,7 @@ fn a_second_reading_never_reaches_what_another_rule_protects() {
 
 #[test]
 fn a_second_reading_does_not_matter_where_both_rules_serve_alike() {
-    let same = |name: &str, path: &str| Rule { host: host(name), path: path_match(path), route: route("same") };
+    let same = |name: &str, path: &str| Rule::new(host(name), path_match(path), route("same"));
     let table = RoutingTable::build([same("h", "/"), same("h", "/api")]);
     assert_eq!(find(&table, "h", "//api"), "same");
     let single = self::table(&["h / only"]);
@@ -237,11 +237,11 @@ fn naive<'a>(rules: &'a [Rule], host: &str, path: &str) -> Option<&'a Arc<Route>
     let parent = host.split_once('.').filter(|(label, rest)| !label.is_empty() && !rest.is_empty()).map(|(_, rest)| rest);
     let patterns =
         [Some(HostPattern::Exact(host.as_str().into())), parent.map(|parent| HostPattern::Wildcard(parent.into())), Some(HostPattern::Any)];
-    let pattern = patterns.into_iter().flatten().find(|pattern| rules.iter().any(|rule| rule.host == *pattern))?;
-    let of_host = || rules.iter().filter(|rule| rule.host == pattern);
-    let exact = of_host().find(|rule| rule.path == PathMatch::Exact(path.into()));
+    let pattern = patterns.into_iter().flatten().find(|pattern| rules.iter().any(|rule| rule.host() == pattern))?;
+    let of_host = || rules.iter().filter(|rule| *rule.host() == pattern);
+    let exact = of_host().find(|rule| *rule.path() == PathMatch::Exact(path.into()));
     let segments = |text: &str| text.split('/').map(str::to_owned).collect::<Vec<_>>();
-    let prefixes = of_host().filter_map(|rule| match &rule.path {
+    let prefixes = of_host().filter_map(|rule| match rule.path() {
         PathMatch::Prefix(prefix) => Some((segments(prefix.strip_suffix('/').unwrap_or(prefix)), rule)),
         PathMatch::Exact(_) => None,
     });
@@ -286,7 +286,7 @@ proptest! {
         rules in prop::collection::vec(some_rule(), 0..12),
         requests in prop::collection::vec((some_host(), any::<bool>(), some_path()), 1..20),
     ) {
-        let rules: Vec<_> = rules.into_iter().enumerate().map(|(n, (host, path))| Rule { host, path, route: route(&n.to_string()) }).collect();
+        let rules: Vec<_> = rules.into_iter().enumerate().map(|(n, (host, path))| Rule::new(host, path, route(&n.to_string()))).collect();
         let table = RoutingTable::build(rules.clone());
         for (host, dot, path) in requests {
             let host = if dot { format!("{host}.") } else { host };
@@ -305,11 +305,11 @@ proptest! {
         rules in prop::collection::vec(some_rule(), 0..12),
         requests in prop::collection::vec((some_host(), some_path()), 1..20),
     ) {
-        let rules: Vec<_> = rules.into_iter().enumerate().map(|(n, (host, path))| Rule { host, path, route: route(&n.to_string()) }).collect();
+        let rules: Vec<_> = rules.into_iter().enumerate().map(|(n, (host, path))| Rule::new(host, path, route(&n.to_string()))).collect();
         let whole = RoutingTable::build(rules.clone());
         let mut by_host = BTreeMap::<_, Vec<_>>::new();
         for rule in rules {
-            by_host.entry(rule.host.clone()).or_default().push(rule);
+            by_host.entry(rule.host().clone()).or_default().push(rule);
         }
         let parts: Vec<_> = by_host.into_values().map(TablePart::new).collect();
         let table = RoutingTable::of(parts.iter().rev());

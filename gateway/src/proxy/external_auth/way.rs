@@ -43,7 +43,7 @@ pub(super) fn way<'a>(question: &Question<'a>, original: &Original<'_>, destinat
 
 /// Whether a rule is for a host that the route's own namespace has.
 fn is_neighbour(rule: &Rule, route: &Route) -> bool {
-    rule.host != HostPattern::Any && rule.route.id.namespace == route.id.namespace
+    *rule.host() != HostPattern::Any && rule.route.id.namespace == route.id.namespace
 }
 
 fn own<'a>(route: &'a Arc<Route>, question: &Question<'_>) -> Result<Way<'a>, Fault> {
@@ -131,7 +131,7 @@ mod tests {
             (HostPattern::Wildcard("w.test".into()), "/", route("ns", "wildcard", open(), Protocol::Http)),
             (HostPattern::Any, "/", route("ns", "any", open(), Protocol::Http)),
         ];
-        let rules = rules.map(|(host, path, route)| Rule { host, path: PathMatch::Prefix(path.into()), route });
+        let rules = rules.map(|(host, path, route)| Rule::new(host, PathMatch::Prefix(path.into()), route));
         Snapshot { table: RoutingTable::build(rules), ..Snapshot::default() }
     }
 

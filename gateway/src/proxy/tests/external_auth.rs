@@ -41,7 +41,7 @@ fn policy(auth: ExternalAuth) -> Policy {
 
 /// `a.test`: everything is protected, and below `/oauth2` is the server that is asked.
 fn protected(policy: Policy, app: SocketAddr, server: SocketAddr) -> Snapshot {
-    let rule = |path: &str, route| Rule { host: HostPattern::Exact("a.test".into()), path: PathMatch::Prefix(path.into()), route: Arc::new(route) };
+    let rule = |path: &str, route| Rule::new(HostPattern::Exact("a.test".into()), PathMatch::Prefix(path.into()), Arc::new(route));
     let own = Policy { read_timeout: policy.read_timeout, ..Policy::default() };
     of(vec![rule("/", route("ns", Protocol::Http, policy, &[app])), rule("/oauth2", route("ns", Protocol::Http, own, &[server]))])
 }

@@ -189,7 +189,7 @@ impl Front {
 
 /// A snapshot with one route for every host and path.
 pub(super) fn snapshot(route: Route) -> Snapshot {
-    of(vec![Rule { host: HostPattern::Any, path: PathMatch::Prefix("/".into()), route: Arc::new(route) }])
+    of(vec![Rule::new(HostPattern::Any, PathMatch::Prefix("/".into()), Arc::new(route))])
 }
 
 /// A snapshot of rules.

@@ -19,7 +19,7 @@ async fn under(port: Port, policy: Policy, request: &str) -> Response {
 #[tokio::test]
 async fn unknown_host_is_404_with_the_request_id_and_keeps_the_connection() {
     let upstream = Upstream::echo().await;
-    let rule = Rule { host: HostPattern::Exact("a.test".into()), path: PathMatch::Prefix("/x".into()), route: Arc::new(plain(&upstream)) };
+    let rule = Rule::new(HostPattern::Exact("a.test".into()), PathMatch::Prefix("/x".into()), Arc::new(plain(&upstream)));
     let front = Front::start(Port::Https, of(vec![rule])).await;
     let mut client = Client::connect(front.address).await;
     for (host, path) in [("b.test", "/x"), ("a.test", "/")] {

@@ -94,10 +94,12 @@ async fn a_swap_changes_the_next_request_of_a_connection() {
 #[tokio::test]
 async fn connections_to_one_address_are_never_shared_between_namespaces() {
     let upstream = Upstream::echo().await;
-    let rule = |namespace: &str| Rule {
-        host: HostPattern::Exact(format!("{namespace}.test").into()),
-        path: PathMatch::Prefix("/".into()),
-        route: Arc::new(route(namespace, Protocol::Http, Policy::default(), &[upstream.address])),
+    let rule = |namespace: &str| {
+        Rule::new(
+            HostPattern::Exact(format!("{namespace}.test").into()),
+            PathMatch::Prefix("/".into()),
+            Arc::new(route(namespace, Protocol::Http, Policy::default(), &[upstream.address])),
+        )
     };
     let front = Front::start(Port::Http, of(vec![rule("a"), rule("b")])).await;
     for host in ["a", "b", "a", "b"] {

@@ -154,10 +154,8 @@ async fn early() -> Upstream {
 async fn a_call_that_streams_both_ways_may_pause() {
     let (upstream, other) = (early().await, Upstream::echo().await);
     let policy = || Policy { send_timeout: SHORT, ..Policy::default() };
-    let rule = |path: &str, to: &Upstream| Rule {
-        host: HostPattern::Any,
-        path: PathMatch::Prefix(path.into()),
-        route: Arc::new(route("ns", Protocol::Http, policy(), &[to.address])),
+    let rule = |path: &str, to: &Upstream| {
+        Rule::new(HostPattern::Any, PathMatch::Prefix(path.into()), Arc::new(route("ns", Protocol::Http, policy(), &[to.address])))
     };
     let gateway = Running::start(of(vec![rule("/both", &upstream), rule("/other", &other)]), Limits { body: SHORT, ..Limits::default() });
     let client = gateway.http2().await;
@@ -235,7 +233,7 @@ async fn a_frame_sent_together_with_the_upgrade_is_not_lost() {
 #[tokio::test]
 async fn an_idle_tunnel_outlives_the_body_timeout() {
     let (upstream, other) = (tunnel().await, Upstream::echo().await);
-    let rule = |path: &str, to: &Upstream| Rule { host: HostPattern::Any, path: PathMatch::Prefix(path.into()), route: Arc::new(plain(to)) };
+    let rule = |path: &str, to: &Upstream| Rule::new(HostPattern::Any, PathMatch::Prefix(path.into()), Arc::new(plain(to)));
     let gateway = Running::start(of(vec![rule("/ws", &upstream), rule("/other", &other)]), Limits { body: SHORT, ..Limits::default() });
     let mut client = gateway.http().await;
     client.send(UPGRADE).await;
@@ -428,10 +426,12 @@ async fn secret() -> Upstream {
 #[tokio::test]
 async fn https_backends_need_no_trusted_certificate_and_are_not_shared_between_namespaces() {
     let upstream = secret().await;
-    let rule = |namespace: &str| Rule {
-        host: HostPattern::Exact(format!("{namespace}.test").into()),
-        path: PathMatch::Prefix("/".into()),
-        route: Arc::new(route(namespace, Protocol::Https, Policy::default(), &[upstream.address])),
+    let rule = |namespace: &str| {
+        Rule::new(
+            HostPattern::Exact(format!("{namespace}.test").into()),
+            PathMatch::Prefix("/".into()),
+            Arc::new(route(namespace, Protocol::Https, Policy::default(), &[upstream.address])),
+        )
     };
     let gateway = Running::start(of(vec![rule("a"), rule("b")]), Limits::default());
     let mut client = gateway.http().await;
