@@ -5,7 +5,7 @@
 pub(crate) struct Package {
     /// Its name.
     pub(crate) name: &'static str,
-    /// A program of it.
+    /// A program of it, with its whole path where it is not found by name.
     pub(crate) program: &'static str,
 }
 
@@ -49,9 +49,13 @@ pub(crate) const IMAGE: &[Package] = &[
 /// To check the chart: the queries of its alerts and dashboard.
 pub(crate) const CHART: &[Package] = &[COMPILER, package("prometheus", "promtool")];
 
-/// To measure it: its peers, and what puts load on them.
+/// Lays programs out by what they did under load. Asked for by its whole path: only there does it find its library.
+pub(crate) const BOLT: &str = "/usr/lib/llvm-19/bin/llvm-bolt";
+
+/// To build it as it is shipped and to measure it: its peers, and what puts load on them.
 pub(crate) const BENCH: &[Package] = &[
     COMPILER,
+    package("bolt-19", BOLT),
     package("nginx-light", "nginx"),
     package("haproxy", "haproxy"),
     package("knot", "knotd"),

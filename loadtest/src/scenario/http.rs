@@ -13,7 +13,7 @@ use crate::table::{Table, median};
 use crate::wrk::{self, Sample};
 
 /// Rounds; in each round every server is measured in turn, so that a change of the machine's speed meets all.
-const ROUNDS: u32 = 5;
+const ROUNDS: u32 = 9;
 
 struct Candidate {
     name: &'static str,
