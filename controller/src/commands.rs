@@ -134,7 +134,7 @@ fn print_findings(problems: &[Problem], migration: Option<&Migration>, output: O
 /// Compiles manifests without serving them.
 fn offline(paths: &[PathBuf], file: Option<&PathBuf>) -> anyhow::Result<(View, Vec<Problem>)> {
     let config = match file {
-        Some(file) => config::load(Some(file), &Overrides { manifests: paths.to_vec(), ..Overrides::default() })?,
+        Some(file) => config::load(Some(file), &Overrides { manifests: paths.to_vec(), only_check: true, ..Overrides::default() })?,
         // What a directory may name that a cluster may not, it may name here too.
         None => Config { source: config::Source { manifests: paths.to_vec(), kubernetes: None }, ..Config::default() },
     };

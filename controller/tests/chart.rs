@@ -127,7 +127,7 @@ fn vrata_accepts_the_configuration() {
         let configuration: ConfigMap = of_kind(objects, "ConfigMap").into_iter().map(read).find(|map: &ConfigMap| has_configuration(map)).unwrap();
         let text = configuration.data.unwrap().remove("config.yaml").unwrap();
         // Files that only a pod has are not looked for.
-        let found = config::parse(&text).map_or_else(|findings| findings, |parsed| config::validate(&parsed, &|_| Ok(())));
+        let found = config::parse(&text).map_or_else(|findings| findings, |parsed| config::validate(&parsed, true, &|_| Ok(())));
         found.into_iter().map(|finding| format!("{}: {}\n{text}", finding.key, finding.message)).collect()
     });
 }

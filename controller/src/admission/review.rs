@@ -1,9 +1,11 @@
 //! From an AdmissionReview to its answer. Pure.
 //!
 //! Denied is what the next pass would refuse for what stands in the object: hosts that its namespace may not have, annotations that are refused or cannot be
-//! read where that closes routes, pools that are not for it. What depends on other objects that may come later (a Secret, a free address) is a warning, and
-//! so is, at an update, what was wrong before: an object that is refused already can still be mended step by step.
+//! read where that closes routes, pools that are not for it. What time may mend (the quota) is a warning, and so is, at an update, what was wrong before: an
+//! object that is refused already can still be mended step by step. Whether what is named exists is left to the pass: of a Secret that nothing named before,
+//! nothing is known here.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -11,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::compile::Pass;
 use crate::problem::{Problem, Reason, Severity};
-use crate::source::{self, Object, Outcome};
+use crate::source::{self, Object, Outcome, Parsed};
 use crate::status::View;
 
 /// The API that is spoken.
@@ -78,9 +80,11 @@ pub fn review(body: &[u8], view: &View) -> Result<Value, ReviewError> {
 
 /// What is wrong with an object; errors that its old version had too are warnings.
 fn judged(object: &Value, old: Option<&Value>, view: &View) -> Result<Vec<Problem>, ReviewError> {
-    let mut problems = judge(object, view)?;
+    let pass = pass(view)?;
+    let claimed = old.map(|old| claims(old, pass)).unwrap_or_default();
+    let mut problems = judge(object, &claimed, pass);
     if let Some(old) = old.filter(|_| problems.iter().any(is_refusal)) {
-        let before = judge(old, view)?;
+        let before = judge(old, &claimed, pass);
         let was_there = |problem: &Problem| {
             before.iter().any(|old| (old.severity, old.reason, &old.message) == (problem.severity, problem.reason, &problem.message))
         };
@@ -89,22 +93,41 @@ fn judged(object: &Value, old: Option<&Value>, view: &View) -> Result<Vec<Proble
     Ok(problems)
 }
 
-/// What the next pass would say of the object.
-fn judge(object: &Value, view: &View) -> Result<Vec<Problem>, ReviewError> {
+/// What the last pass decided.
+fn pass(view: &View) -> Result<Pass<'_>, ReviewError> {
     let basis = view.basis.as_ref().ok_or(ReviewError::NotReady)?;
-    let pass = Pass { settings: &basis.settings, objects: &basis.read.objects, rules: &basis.rules, report: &view.report };
+    Ok(Pass { settings: &basis.settings, objects: &basis.read.objects, rules: &basis.rules, report: &view.report })
+}
+
+/// What the next pass would say of the object, which asked for the hosts in `claimed` before.
+fn judge(object: &Value, claimed: &BTreeSet<String>, pass: Pass<'_>) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for parsed in source::parse(&serde_json::to_vec(&named(object)).unwrap_or_default(), Path::new("admission.json")) {
+    for parsed in parse(object) {
         problems.extend(parsed.problems);
         match parsed.outcome {
-            Outcome::Object(identity, Object::Ingress(stored)) => problems.extend(pass.judge_ingress(&identity.key, &stored)),
-            Outcome::Object(identity, Object::Service(stored)) => problems.extend(pass.judge_service(&identity.key, &stored)),
+            Outcome::Object(identity, Object::Ingress(stored)) => problems.extend(pass.judge_ingress(&identity.key, &stored, claimed)),
+            Outcome::Object(identity, Object::Service(stored)) => problems.extend(pass.judge_service(&identity.key, &stored, claimed)),
             _ => {}
         }
     }
+    problems.retain(|problem| problem.reason != Reason::MissingReference);
     problems.sort();
     problems.dedup();
-    Ok(problems)
+    problems
+}
+
+/// The hosts that an object asks for.
+fn claims(object: &Value, pass: Pass<'_>) -> BTreeSet<String> {
+    let hosts = |outcome| match outcome {
+        Outcome::Object(identity, Object::Ingress(stored)) => pass.hosts_of_ingress(&identity.key, &stored),
+        Outcome::Object(identity, Object::Service(stored)) => pass.hosts_of_service(&identity.key, &stored),
+        _ => BTreeSet::new(),
+    };
+    parse(object).into_iter().flat_map(|parsed| hosts(parsed.outcome)).collect()
+}
+
+fn parse(object: &Value) -> Vec<Parsed> {
+    source::parse(&serde_json::to_vec(&named(object)).unwrap_or_default(), Path::new("admission.json"))
 }
 
 /// The object with a name: one that the API server is still to make up is none yet.
@@ -121,8 +144,7 @@ fn named(object: &Value) -> Value {
 fn is_refusal(problem: &Problem) -> bool {
     let of_others = matches!(
         problem.reason,
-        Reason::MissingReference
-            | Reason::InvalidSecret
+        Reason::InvalidSecret
             | Reason::SecretTaken
             | Reason::NoEndpoints
             | Reason::CertificateFailed

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use crate::assumed;
 use crate::compile::{NamedSecrets, Settings};
-use crate::config::{self, Config, Kubernetes, Overrides, Role};
+use crate::config::{self, Config, Kubernetes, Overrides};
 use crate::migration::{self, Cluster, Migration};
 use crate::objects::Objects;
 use crate::problem::{Problem, Reason, Severity};
@@ -24,9 +24,7 @@ pub(super) struct Found {
 
 /// Looks at the cluster of this kubeconfig, or at the one that kubectl would use.
 pub(super) fn look(kubeconfig: Option<&PathBuf>, file: Option<&PathBuf>, zones: &[String]) -> anyhow::Result<Found> {
-    // Nothing is served here, so nothing has to listen.
-    let role = Some(Role::Controller);
-    let overrides = Overrides { kubernetes: true, kubeconfig: kubeconfig.cloned(), zones: zones.to_vec(), role, ..Overrides::default() };
+    let overrides = Overrides { kubernetes: true, kubeconfig: kubeconfig.cloned(), zones: zones.to_vec(), only_check: true, ..Overrides::default() };
     let config = config::load(file.map(PathBuf::as_path), &overrides)?;
     let mut settings = settings(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

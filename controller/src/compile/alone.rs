@@ -3,6 +3,8 @@
 //! It looks up what the object names and walks through nothing, so that it costs the same whether there are ten Ingresses or ten thousand. What an object
 //! names and what is not there (yet) is not its business: that comes with the next pass.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::Ingress;
 
@@ -39,18 +41,23 @@ struct Before<'a> {
     pass: Pass<'a>,
     age: &'a Age,
     object: &'a ObjectRef,
+    /// Whether it asks for the first time, so that whoever holds a host came before it.
+    is_new: bool,
 }
 
 impl<'a> Pass<'a> {
     /// What is wrong with an Ingress.
-    pub(crate) fn judge_ingress(self, key: &ObjectKey, stored: &Stored<Ingress>) -> Vec<Problem> {
+    ///
+    /// Hosts that its version before did not ask for (`claimed` has those that it did) are judged as if it came last, whatever its age: who has a host
+    /// is not to lose it to an old object that is edited, or to one of the same second.
+    pub(crate) fn judge_ingress(self, key: &ObjectKey, stored: &Stored<Ingress>, claimed: &BTreeSet<String>) -> Vec<Problem> {
         let nothing = Nothing::default();
         let mut findings = Findings::default();
         if let Some(view) = ingresses::view(self.input(&nothing), key, stored, &mut findings) {
-            let before = Before { pass: self, age: &stored.age, object: &stored.reference };
-            let permit = |host: &str| self.rules.permit(&before, &key.namespace, host);
+            let before = Before { pass: self, age: &stored.age, object: &stored.reference, is_new: false };
+            let permit = |host: &str| self.rules.permit(&before.of(host, claimed), &key.namespace, host);
             view.report_refusals(permit, &mut findings, |_, _| {});
-            let is_shared = |host: &str| permit(host).is_ok() && before.holder(host).is_some_and(|holder| holder != key.namespace);
+            let is_shared = |host: &str| permit(host).is_ok() && before.of(host, claimed).holder(host).is_some_and(|holder| holder != key.namespace);
             certificates::judge(self.input(&nothing), &view, is_shared, &mut findings);
             for (index, (rule, host)) in view.spec.rules.iter().flatten().zip(&view.rule_hosts).enumerate() {
                 let Some(host) = host.as_deref().filter(|host| permit(host).is_ok()) else { continue };
@@ -65,13 +72,13 @@ impl<'a> Pass<'a> {
         findings.into_problems()
     }
 
-    /// What is wrong with a Service.
-    pub(crate) fn judge_service(self, key: &ObjectKey, stored: &Stored<Service>) -> Vec<Problem> {
+    /// What is wrong with a Service; of `claimed` as for an Ingress.
+    pub(crate) fn judge_service(self, key: &ObjectKey, stored: &Stored<Service>, claimed: &BTreeSet<String>) -> Vec<Problem> {
         let nothing = Nothing::default();
         let mut findings = Findings::default();
         if let Some(names) = services::read(self.input(&nothing), key, stored, &mut findings) {
-            let before = Before { pass: self, age: &stored.age, object: &stored.reference };
-            names.report_refusals(|host| self.rules.permit(&before, &key.namespace, host), &mut findings, |_, _| {});
+            let before = Before { pass: self, age: &stored.age, object: &stored.reference, is_new: false };
+            names.report_refusals(|host| self.rules.permit(&before.of(host, claimed), &key.namespace, host), &mut findings, |_, _| {});
         }
         if let Some(reading) = claim_of(stored, &self.settings.service_class) {
             l4::report_request(stored, &reading, &mut findings);
@@ -85,6 +92,20 @@ impl<'a> Pass<'a> {
             }
         }
         findings.into_problems()
+    }
+
+    /// The hosts that an Ingress asks for.
+    pub(crate) fn hosts_of_ingress(self, key: &ObjectKey, stored: &Stored<Ingress>) -> BTreeSet<String> {
+        let nothing = Nothing::default();
+        let view = ingresses::view(self.input(&nothing), key, stored, &mut Findings::default());
+        view.iter().flat_map(View::claims).map(|claim| claim.host.to_owned()).collect()
+    }
+
+    /// The hosts that a Service asks for.
+    pub(crate) fn hosts_of_service(self, key: &ObjectKey, stored: &Stored<Service>) -> BTreeSet<String> {
+        let nothing = Nothing::default();
+        let names = services::read(self.input(&nothing), key, stored, &mut Findings::default());
+        names.into_iter().flat_map(|names| names.hosts).collect()
     }
 
     fn input<'i>(self, nothing: &'i Nothing) -> Input<'i>
@@ -110,7 +131,7 @@ impl<'a> Pass<'a> {
         if own.clone().any(|service| service.name == key.name && !service.addresses.is_empty()) {
             return None;
         }
-        let used = own.flat_map(|service| &service.addresses).collect::<std::collections::BTreeSet<_>>().len();
+        let used = own.flat_map(|service| &service.addresses).collect::<BTreeSet<_>>().len();
         (used >= limit).then_some(Refusal::QuotaExceeded { used, limit })
     }
 
@@ -131,6 +152,11 @@ impl<'a> Pass<'a> {
 }
 
 impl Before<'_> {
+    /// What counts for this host.
+    fn of(self, host: &str, claimed: &BTreeSet<String>) -> Self {
+        Self { is_new: !claimed.contains(host), ..self }
+    }
+
     /// Whether the object comes before the one that asks; who has no time of creation has not been created yet.
     fn is_older(&self, object: &ObjectRef) -> bool {
         self.age.created.is_none() || self.pass.age_of(object).is_none_or(|age| (age, object) <= (self.age, self.object))
@@ -166,7 +192,7 @@ impl Before<'_> {
 
 impl Holdings for Before<'_> {
     fn holder(&self, host: &str) -> Option<&str> {
-        self.pass.host(host).filter(|report| self.is_older(&report.owner)).map(|report| &*report.namespace)
+        self.pass.host(host).filter(|report| self.is_new || self.is_older(&report.owner)).map(|report| &*report.namespace)
     }
 
     fn wildcard(&self, base: &str) -> Option<&str> {
@@ -229,7 +255,7 @@ mod tests {
             for (host, most, permitted) in
                 [("app-000007.dyn.example.org", 2, false), ("free.dyn.example.org", 6, true), ("*.x.dyn.example.org", 7, true)]
             {
-                let held = Counted { before: Before { pass, age: &age, object: &asker }, asked: Cell::new(0) };
+                let held = Counted { before: Before { pass, age: &age, object: &asker, is_new: false }, asked: Cell::new(0) };
                 assert_eq!(rules.permit(&held, "b", host).is_ok(), permitted, "{host}");
                 assert!(held.asked.get() <= most, "{host} among {count}: {} questions", held.asked.get());
             }

@@ -37,6 +37,8 @@ pub struct Overrides {
     pub admin: Option<SocketAddr>,
     /// `--role`.
     pub role: Option<Role>,
+    /// For a check: nothing is served, so nothing has to listen or to be reached.
+    pub only_check: bool,
 }
 
 impl Overrides {
@@ -158,7 +160,8 @@ pub fn complete(text: &str, file: Option<&Path>, overrides: &Overrides) -> Resul
     let mut config = parse(text).map_err(fail)?;
     overrides.apply(&mut config);
     config.fill();
-    let mut findings = validate(&config, &|path| fs::metadata(path).and_then(|_| fs::File::open(path)).map(drop).map_err(|error| error.to_string()));
+    let readable = |path: &Path| fs::metadata(path).and_then(|_| fs::File::open(path)).map(drop).map_err(|error| error.to_string());
+    let mut findings = validate(&config, !overrides.only_check, &readable);
     if findings.is_empty() {
         return Ok(config);
     }

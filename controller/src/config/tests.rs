@@ -62,7 +62,7 @@ fn every_fault_is_told_at_once() {
                 dns: {listen: [\"127.0.0.1:53\"], zones: [{name: A.example., file: /z}, {name: a.example}, {name: \"a b\"}]}\n\
                 addresses: {pools: [{name: p, ranges: [\"192.0.2.9-192.0.2.1\", x]}, {name: p, ranges: []}]}\n";
     let readable = |path: &Path| if path == Path::new("/z") { Err("no such file".to_owned()) } else { Ok(()) };
-    let keys: Vec<_> = validate(&parse(text).unwrap(), &readable).into_iter().map(|finding| finding.key).collect();
+    let keys: Vec<_> = validate(&parse(text).unwrap(), true, &readable).into_iter().map(|finding| finding.key).collect();
     let expected = [
         "gateway.https[0]",
         "gateway.drainSeconds",
@@ -98,6 +98,16 @@ fn flags_override_the_file() {
     let zones: Vec<_> = config.dns.zones.iter().map(|zone| (zone.name.as_str(), zone.ttl)).collect();
     assert_eq!(zones, [("a.example", 5), ("c.example", 60)]);
     assert_eq!(config.gateway.public_addresses, ["127.0.0.1".parse::<IpAddr>().unwrap()]);
+}
+
+#[test]
+fn what_only_serving_needs_may_be_missing_in_a_check() {
+    let overrides = |only_check| Overrides { manifests: vec!["src".into()], zones: vec!["a.example".into()], only_check, ..Overrides::default() };
+    let found = complete("", None, &overrides(false)).unwrap_err().findings;
+    assert_eq!(found.iter().map(|finding| finding.key.as_str()).collect::<Vec<_>>(), ["gateway", "gateway.publicAddresses"]);
+    assert_eq!(complete("", None, &overrides(true)).unwrap().dns.zones.len(), 1);
+    let found = complete("admin: {listen: \"127.0.0.1:1\"}\ndns: {listen: [\"127.0.0.1:1\"]}\n", None, &overrides(true)).unwrap_err().findings;
+    assert_eq!(found.len(), 1, "what is wrong stays wrong: {found:?}");
 }
 
 #[test]

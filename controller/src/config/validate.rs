@@ -13,13 +13,17 @@ const MAX_TTL: u32 = 0x7fff_ffff;
 
 const MAX_DRAIN_SECONDS: u64 = 86_400;
 
-/// Everything that is wrong; empty when all is well. `readable` tells why a path cannot be read.
-pub fn validate(config: &Config, readable: &dyn Fn(&Path) -> Result<(), String>) -> Vec<Finding> {
+/// Everything that is wrong; empty when all is well. `readable` tells why a path cannot be read. What only serving needs may be missing where nothing is
+/// `served`.
+pub fn validate(config: &Config, served: bool, readable: &dyn Fn(&Path) -> Result<(), String>) -> Vec<Finding> {
     let mut found = Vec::new();
     sources(config, readable, &mut found);
     listeners(config, &mut found);
     gateway(config, &mut found);
     zones(config, readable, &mut found);
+    if served {
+        reachable(config, &mut found);
+    }
     pools(&config.addresses.pools, &mut found);
     tenancy(config, &mut found);
     let names = [
@@ -78,7 +82,6 @@ fn cluster(kubernetes: &Kubernetes, readable: &dyn Fn(&Path) -> Result<(), Strin
 
 /// No address serves two things, except that DNS is both UDP and TCP by itself.
 fn listeners(config: &Config, found: &mut Vec<Finding>) {
-    let role = config.role;
     let lists = [("gateway.http", &config.gateway.http), ("gateway.https", &config.gateway.https), ("dns.listen", &config.dns.listen)];
     let all = lists.iter().flat_map(|(key, list)| list.iter().enumerate().map(move |(index, address)| (format!("{key}[{index}]"), *address)));
     let mut taken: BTreeMap<SocketAddr, String> = BTreeMap::new();
@@ -94,6 +97,11 @@ fn listeners(config: &Config, found: &mut Vec<Finding>) {
             None => drop(taken.insert(address, key)),
         }
     }
+}
+
+/// Something listens, and it is known where clients reach it.
+fn reachable(config: &Config, found: &mut Vec<Finding>) {
+    let role = config.role;
     let gateway = !(config.gateway.http.is_empty() && config.gateway.https.is_empty());
     let serves = (role.serves_gateway() && gateway) || (role.serves_dns() && !config.dns.listen.is_empty());
     if !serves && (role.serves_gateway() || role.serves_dns()) {
@@ -102,6 +110,11 @@ fn listeners(config: &Config, found: &mut Vec<Finding>) {
     }
     if role.serves_dns() && !config.dns.listen.is_empty() && config.dns.zones.is_empty() {
         found.push(Finding::new("dns.zones", "DNS listens but has no zone; write dns.zones, or use --zone NAME"));
+    }
+    let by_address = |zone: &Zone| zone.cname.is_none() || zone.file.is_none();
+    if config.gateway.public_addresses.is_empty() && config.dns.zones.iter().any(by_address) {
+        let why = "the zones' hosts need addresses, and the gateway listens on none in particular; write the addresses under which clients reach it";
+        found.push(Finding::new("gateway.publicAddresses", why));
     }
 }
 
@@ -150,11 +163,6 @@ fn zones(config: &Config, readable: &dyn Fn(&Path) -> Result<(), String>, found:
             names.insert(apex, index);
         }
         one_zone(&key, zone, readable, found);
-    }
-    let by_address = |zone: &Zone| zone.cname.is_none() || zone.file.is_none();
-    if config.gateway.public_addresses.is_empty() && config.dns.zones.iter().any(by_address) {
-        let why = "the zones' hosts need addresses, and the gateway listens on none in particular; write the addresses under which clients reach it";
-        found.push(Finding::new("gateway.publicAddresses", why));
     }
 }
 

@@ -60,6 +60,13 @@ impl HostPattern {
         }
     }
 
+    /// As [`SuffixPattern::weight`].
+    pub(super) fn weight(&self) -> (usize, usize) {
+        let (Self::Exact(name) | Self::Below(name)) = self;
+        let labels = name.split('.').count();
+        (labels, labels)
+    }
+
     /// Whether some of the names that are meant are below `base`, without being asked for one by one.
     pub(super) fn is_below(&self, base: &str) -> bool {
         match self {

@@ -92,7 +92,8 @@ impl Policy {
             return Err(Refusal::Reserved { host: host.to_owned() });
         }
         let bound = self.suffixes.iter().filter(|bound| bound.suffix.matches(name)).max_by_key(|bound| bound.suffix.weight());
-        if let Some(bound) = bound.filter(|bound| !bound.is_of(namespace, name)) {
+        let named = self.named(namespace, host, name);
+        if let Some(bound) = bound.filter(|bound| named < Some(bound.suffix.weight()) && !bound.is_of(namespace, name)) {
             return Err(Refusal::BoundToAnother { host: host.to_owned(), suffix: bound.suffix.to_string() });
         }
         if base.is_some_and(|base| self.catches_others_names(namespace, base)) {
@@ -102,6 +103,13 @@ impl Policy {
             return Err(Refusal::ForeignDomain { host: host.to_owned() });
         }
         Ok(())
+    }
+
+    /// How closely an entry names the host as one that this namespace may hold, or share.
+    fn named(&self, namespace: &str, host: &str, name: &str) -> Option<(usize, usize)> {
+        let reserved = self.reserved.iter().filter(|(pattern, _)| pattern.matches(name));
+        let shared = self.shared.iter().filter(|(pattern, _)| pattern.matches(host));
+        reserved.chain(shared).filter(|(_, namespaces)| namespaces.admit(namespace)).map(|(pattern, _)| pattern.weight()).max()
     }
 
     /// Whether a wildcard would catch names that the policy keeps for others.

@@ -147,7 +147,10 @@ sharedHosts:
 fn the_policy_decides_before_seniority_does() {
     // Namespace, host, the beginning of the refusal; empty when it may.
     let table = [
-        ("platform", "status.dyn.example.org", "\"status.dyn.example.org\" is kept"),
+        ("platform", "status.dyn.example.org", ""),
+        ("platform", "x.status.dyn.example.org", "\"x.status.dyn.example.org\" is kept"),
+        ("b", "portal.a.dyn.example.org", ""),
+        ("c", "portal.a.dyn.example.org", "\"portal.a.dyn.example.org\" is kept"),
         ("a", "status.dyn.example.org", "\"status.dyn.example.org\" is reserved"),
         ("a", "x.internal.dyn.example.org", "\"x.internal.dyn.example.org\" is reserved"),
         ("internal", "internal.dyn.example.org", ""),
@@ -191,6 +194,16 @@ fn a_wildcard_must_not_catch_what_the_policy_keeps_for_others() {
     for (namespace, host, granted) in table {
         let refusal = ownership.permit(namespace, host);
         assert_eq!(refusal, if granted { Ok(()) } else { Err(Refusal::TooWide { host: host.into() }) }, "{namespace} {host}");
+    }
+}
+
+#[test]
+fn an_entry_that_names_hosts_less_closely_than_a_suffix_opens_none_of_its_names() {
+    let all = "{host: '*.dyn.example.org', namespaces: ['*']}";
+    let rules = policy(&format!("reserved: [{all}]\nsharedHosts: [{all}]\nsuffixes: [{{suffix: '{{namespace}}.dyn.example.org'}}]"));
+    let permitted = |namespace: &str, host: &str| Ownership::decide(Vec::new(), Arc::clone(&rules)).permit(namespace, host).is_ok();
+    for (namespace, host, expected) in [("a", "a.dyn.example.org", true), ("a", "b.dyn.example.org", false), ("a", "x.b.dyn.example.org", false)] {
+        assert_eq!(permitted(namespace, host), expected, "{namespace} {host}");
     }
 }
 
