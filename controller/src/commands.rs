@@ -140,7 +140,8 @@ fn offline(paths: &[PathBuf], file: Option<&PathBuf>) -> anyhow::Result<(View, V
     };
     let settings = settings(&config)?;
     let mut read = source::read(paths)?;
-    if file.is_none() {
+    // Where none is among the manifests, they are where the platform's own objects are.
+    if file.is_none() || read.objects.cluster_issuers.is_empty() {
         assumed::issuers(&mut read.objects, &settings);
     }
     let mut compiled: Compiled = compile(&read.objects, &settings, &Facts { now: SystemTime::now(), ..Facts::default() });

@@ -184,7 +184,16 @@ impl<'a> Reader<'a, '_> {
 
     fn unknown(&mut self, full: &str, name: &str) {
         let leftovers = ["enable-websockets", "websocket-services", "use-forwarded-headers", "session-cookie-hash", "secure-backends"];
-        let message = match (leftovers.contains(&name), values::nearest(name, KEYS.iter().map(|key| key.name))) {
+        let near = values::nearest(name, KEYS.iter().map(|key| key.name));
+        if means_protection(name) {
+            let instead = near.map_or_else(|| ".".to_owned(), |near| format!("; did you mean {PREFIX}{near}?"));
+            let message = format!(
+                "is no annotation of ingress-nginx{instead} By its name it is to protect the app, so the routes answer 503 until it is mended or removed"
+            );
+            self.findings.error(self.subject, annotation(full), Reason::InvalidAnnotation, message);
+            return self.refuse(name, "is unknown");
+        }
+        let message = match (leftovers.contains(&name), near) {
             (true, _) => "is a leftover of old releases of ingress-nginx and has no effect; remove it".to_owned(),
             (false, Some(near)) => format!("is no annotation of ingress-nginx and has no effect; did you mean {PREFIX}{near}?"),
             (false, None) => "is no annotation of ingress-nginx and has no effect; remove it".to_owned(),
@@ -347,6 +356,11 @@ const EXTERNAL_AUTH: &str = "
   them is sent to auth-signin where that is set; a 403 never is.
 ";
 
+/// Whether a key that nobody knows is, by its name, one that would weaken protection if it were ignored: a slip of the pen must not open an app.
+fn means_protection(name: &str) -> bool {
+    name.starts_with("auth-") || name.starts_with("limit-") || name.contains("list")
+}
+
 /// The table as a page of the documentation (Markdown).
 #[must_use]
 pub fn documentation() -> String {
@@ -355,7 +369,8 @@ pub fn documentation() -> String {
          - **supported**: works as in ingress-nginx 1.15.\n- **not supported yet**: a warning; the routes are served without it.\n\
          - **fails closed**: not supported yet, and ignoring it would weaken protection: an error, and the routes of the Ingress answer 503.\n\
          - **refused**: never will be; an error, and the routes of the Ingress answer 503.\n- **no effect**: a hint; it means nothing here.\n\n\
-         A value that equals the default asks for nothing and is no finding.\n\n| Annotation | Value | Default | About | Verdict | |\n|---|---|---|---|---|---|\n",
+         A value that equals the default asks for nothing and is no finding. A key that is not in the table is a warning and has no effect; one that begins with\n\
+         `auth-` or `limit-` or has `list` in it fails closed: a slip of the pen must not open an app.\n\n| Annotation | Value | Default | About | Verdict | |\n|---|---|---|---|---|---|\n",
     );
     for key in KEYS {
         let value = match key.value {
