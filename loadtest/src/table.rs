@@ -35,6 +35,11 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }
 
+/// The middle of how many times its counterpart each value is.
+pub(crate) fn median_ratio(values: &[f64], counterparts: &[f64]) -> f64 {
+    median(&values.iter().zip(counterparts).map(|(value, counterpart)| value / counterpart).collect::<Vec<_>>())
+}
+
 /// The value below which this share (0 to 1) of the values lies, interpolated.
 pub(crate) fn quantile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
@@ -58,6 +63,8 @@ mod tests {
         assert!((median(&[3.0, 1.0, 2.0]) - 2.0).abs() < 1e-9);
         assert!((median(&[4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < 1e-9);
         assert!((quantile(&[0.0, 10.0], 0.99) - 9.9).abs() < 1e-9);
+        // Of values that double together, the medians' ratio would tell of the machine.
+        assert!((median_ratio(&[3.0, 6.0, 5.0], &[2.0, 4.0, 5.0]) - 1.5).abs() < 1e-9);
         assert!(median(&[]).is_nan());
     }
 

@@ -15,6 +15,8 @@ use crate::process::Server;
 use crate::setting::{Setting, ZONE};
 use crate::table::{Table, median};
 
+use super::in_turn::in_turn;
+
 const ROUNDS: u32 = 3;
 const QUERIES: u32 = 200_000;
 const MIXES: [(&str, u32); 3] = [("hits", 100), ("misses", 0), ("mixed, 90 % hits", 90)];
@@ -36,18 +38,8 @@ fn measure(setting: &Setting, size: u32, seconds: u32) -> Result<Table> {
     let queries: Vec<PathBuf> = MIXES.iter().map(|(_, hits)| write_queries(setting, size, *hits)).collect::<Result<_>>()?;
     let candidates = start(setting, size, &zone)?;
     let memory: Vec<u64> = candidates.iter().map(|c| c.server.memory()).collect::<Result<_>>()?;
-    let mut samples = vec![vec![Vec::<Sample>::new(); MIXES.len()]; candidates.len()];
-    for round in 0..=ROUNDS {
-        for (mix, file) in queries.iter().enumerate() {
-            for (candidate, samples) in candidates.iter().zip(&mut samples) {
-                let sample = dnsperf::run(&candidate.server, candidate.address, file, seconds)?;
-                // The first round only warms up.
-                if round > 0 {
-                    samples[mix].push(sample);
-                }
-            }
-        }
-    }
+    let of_mix = |file: &PathBuf| in_turn(ROUNDS, &candidates, |candidate| dnsperf::run(&candidate.server, candidate.address, file, seconds));
+    let samples = queries.iter().map(of_mix).collect::<Result<Vec<_>>>()?;
     Ok(table(size, &candidates, &samples, &memory))
 }
 
@@ -61,6 +53,7 @@ fn start(setting: &Setting, size: u32, zone: &std::path::Path) -> Result<Vec<Can
     ])
 }
 
+/// Of `samples` by mix and by candidate, each in the order of its list.
 fn table(size: u32, candidates: &[Candidate], samples: &[Vec<Vec<Sample>>], memory: &[u64]) -> Table {
     let note =
         format!("CPU time of the server's processes for one UDP query, median of {ROUNDS} runs in turn; one core for the server, one for dnsperf.");
@@ -76,16 +69,17 @@ fn table(size: u32, candidates: &[Candidate], samples: &[Vec<Vec<Sample>>], memo
     ];
     let mut table = Table::new(&format!("DNS, {size} names"), &note, &columns);
     let cpu = |samples: &[Sample]| median(&samples.iter().map(|s| s.cpu).collect::<Vec<_>>());
-    for ((candidate, own), memory) in candidates.iter().zip(samples).zip(memory) {
-        let beside: Vec<String> = own.iter().zip(&samples[0]).map(|(own, knot)| format!("{:.2}", cpu(own) / cpu(knot))).collect();
+    for (index, (candidate, memory)) in candidates.iter().zip(memory).enumerate() {
+        let own: Vec<&[Sample]> = samples.iter().map(|of_mix| &of_mix[index][..]).collect();
+        let beside: Vec<String> = samples.iter().map(|of_mix| format!("{:.2}", cpu(&of_mix[index]) / cpu(&of_mix[0]))).collect();
         let rate = median(&own[2].iter().map(|s| s.rate).collect::<Vec<_>>());
         table.row([
             candidate.name.to_owned(),
-            format!("{:.2}", cpu(&own[0])),
-            format!("{:.2}", cpu(&own[1])),
-            format!("{:.2}", cpu(&own[2])),
+            format!("{:.2}", cpu(own[0])),
+            format!("{:.2}", cpu(own[1])),
+            format!("{:.2}", cpu(own[2])),
             beside.join(" / "),
-            format!("{:.2}", cpu(&own[1]) / cpu(&own[0])),
+            format!("{:.2}", cpu(own[1]) / cpu(own[0])),
             format!("{rate:.0}"),
             (memory >> 20).to_string(),
         ]);

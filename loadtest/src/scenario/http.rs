@@ -9,10 +9,11 @@ use crate::origin::TOLD;
 use crate::peers::{haproxy, nginx, vrata};
 use crate::process::Server;
 use crate::setting::{HOST, Setting};
-use crate::table::{Table, median};
+use crate::table::{Table, median, median_ratio};
 use crate::wrk::{self, Sample};
 
-/// Rounds; in each round every server is measured in turn, so that a change of the machine's speed meets all.
+use super::in_turn::in_turn;
+
 const ROUNDS: u32 = 9;
 
 struct Candidate {
@@ -62,17 +63,10 @@ fn compare(candidates: &[Candidate]) -> Result<()> {
 }
 
 fn measure(candidates: &[Candidate], title: &str, scheme: &str, seconds: u32) -> Result<Table> {
-    let mut samples: Vec<Vec<Sample>> = candidates.iter().map(|_| Vec::new()).collect();
-    for round in 0..=ROUNDS {
-        for (candidate, samples) in candidates.iter().zip(&mut samples) {
-            let address = if scheme == "http" { candidate.plain } else { candidate.tls };
-            let sample = wrk::run(&candidate.server, &format!("{scheme}://{address}/"), HOST, seconds)?;
-            // The first round only warms up.
-            if round > 0 {
-                samples.push(sample);
-            }
-        }
-    }
+    let samples = in_turn(ROUNDS, candidates, |candidate| {
+        let address = if scheme == "http" { candidate.plain } else { candidate.tls };
+        wrk::run(&candidate.server, &format!("{scheme}://{address}/"), HOST, seconds)
+    })?;
     Ok(table(title, candidates, &samples))
 }
 
@@ -83,14 +77,15 @@ fn table(title: &str, candidates: &[Candidate], samples: &[Vec<Sample>]) -> Tabl
     );
     let mut table = Table::new(title, &note, &["server", "µs/request", "user", "system", "beside nginx", "requests/s"]);
     let of = |samples: &[Sample], value: fn(&Sample) -> f64| median(&samples.iter().map(value).collect::<Vec<_>>());
+    let costs = |samples: &[Sample]| samples.iter().map(|sample| sample.cpu.total()).collect::<Vec<_>>();
+    let nginx = costs(&samples[0]);
     for (candidate, own) in candidates.iter().zip(samples) {
-        let ratios: Vec<f64> = own.iter().zip(&samples[0]).map(|(own, nginx)| own.cpu.total() / nginx.cpu.total()).collect();
         table.row([
             candidate.name.to_owned(),
-            format!("{:.1}", of(own, |s| s.cpu.total())),
+            format!("{:.1}", median(&costs(own))),
             format!("{:.1}", of(own, |s| s.cpu.user)),
             format!("{:.1}", of(own, |s| s.cpu.system)),
-            format!("{:.2}", median(&ratios)),
+            format!("{:.2}", median_ratio(&costs(own), &nginx)),
             format!("{:.0}", of(own, |s| s.rate)),
         ]);
     }

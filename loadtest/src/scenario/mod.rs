@@ -3,6 +3,7 @@
 pub(crate) mod cluster;
 pub(crate) mod dns;
 pub(crate) mod http;
+mod in_turn;
 pub(crate) mod issue;
 pub(crate) mod profile;
 pub(crate) mod scale;

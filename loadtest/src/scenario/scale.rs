@@ -13,11 +13,12 @@ use crate::client::Client;
 use crate::peers::vrata::{self, Vrata};
 use crate::process::CLIENT_CORE;
 use crate::setting::{Setting, ZONE};
-use crate::table::{Table, median, quantile};
+use crate::table::{Table, median, median_ratio, quantile};
 use crate::wrk;
 
+use super::in_turn::in_turn;
+
 const PER_NAMESPACE: u32 = 50;
-/// Rounds; in each round every instance is asked in turn, so that a change of the machine's speed meets all.
 const ROUNDS: u32 = 9;
 /// Between two questions whether a host is served: asking without a pause would take the core from what is measured.
 const ASK_EVERY: Duration = Duration::from_micros(500);
@@ -34,14 +35,12 @@ pub(crate) fn run(setting: &Setting, size: u32, changes: u32, seconds: u32) -> R
     table.row(["memory (resident)".into(), format!("{} MiB", large.server.memory()? >> 20)]);
     table.row([format!("file written to host served, p50 of {changes}"), format!("{:.1} ms", quantile(&latencies, 0.5))]);
     table.row([format!("file written to host served, p99 of {changes}"), format!("{:.1} ms", quantile(&latencies, 0.99))]);
-    let [few, many, spread] = request_costs(setting, large, size, seconds)?;
-    let beside = |costs: &[f64]| {
-        let ratios: Vec<f64> = costs.iter().zip(&few).map(|(cost, few)| cost / few).collect();
-        format!("{:.1} µs of CPU ({:+.1} %)", median(costs), (median(&ratios) - 1.0) * 100.0)
-    };
-    table.row(["request with 10 hosts, one Service".into(), format!("{:.1} µs of CPU", median(&few))]);
-    table.row([format!("request with {size} hosts, one Service"), beside(&many)]);
-    table.row([format!("request with {size} hosts, {} Services", size.div_ceil(PER_NAMESPACE)), beside(&spread)]);
+    let costs = request_costs(setting, large, size, seconds)?;
+    let [few, many, spread] = &costs[..] else { bail!("costs of {} instances", costs.len()) };
+    let beside = |costs: &[f64]| format!("{:.1} µs of CPU ({:+.1} %)", median(costs), (median_ratio(costs, few) - 1.0) * 100.0);
+    table.row(["request with 10 hosts, one Service".into(), format!("{:.1} µs of CPU", median(few))]);
+    table.row([format!("request with {size} hosts, one Service"), beside(many)]);
+    table.row([format!("request with {size} hosts, {} Services", size.div_ceil(PER_NAMESPACE)), beside(spread)]);
     Ok(vec![table])
 }
 
@@ -123,21 +122,11 @@ fn compilations(vrata: &Vrata) -> Result<(f64, f64)> {
 }
 
 /// Microseconds of CPU for a request to hosts in turn, in each round: few hosts and many of one Service, and many with a Service in each namespace.
-fn request_costs(setting: &Setting, spread: Vrata, size: u32, seconds: u32) -> Result<[Vec<f64>; 3]> {
+fn request_costs(setting: &Setting, spread: Vrata, size: u32, seconds: u32) -> Result<Vec<Vec<f64>>> {
     let (few, many) = (script(setting, 10)?, script(setting, size)?);
     let one = |size| start(setting, &format!("vrata-scale-{size}"), size, Backends::One, "");
     let candidates = [(one(10)?, few), (one(size)?, many.clone()), (spread, many)];
-    let mut costs = [const { Vec::new() }; 3];
-    for round in 0..=ROUNDS {
-        for ((vrata, script), costs) in candidates.iter().zip(&mut costs) {
-            let cost = cost(vrata, script, seconds)?;
-            // The first round only warms up.
-            if round > 0 {
-                costs.push(cost);
-            }
-        }
-    }
-    Ok(costs)
+    in_turn(ROUNDS, &candidates, |(vrata, script)| cost(vrata, script, seconds))
 }
 
 /// A wrk script that asks for the hosts in turn.
