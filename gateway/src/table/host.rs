@@ -4,8 +4,8 @@ use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
+use hashbrown::{HashTable, hash_table};
+use smallvec::SmallVec;
 
 use super::HostPattern;
 
@@ -70,29 +70,20 @@ fn folded(name: &Arc<str>) -> Option<Arc<[u8]>> {
 
 /// Values by name.
 ///
-/// Where hosts are many, what a lookup reads has left the processor's cache: so slots are small, and names and values lie close together, each by itself, and
-/// can be waited for at once.
+/// Where hosts are many, what a lookup reads has left the processor's cache, and each step to elsewhere in memory is waited for: so a name lies beside its
+/// value, and both in one cache line.
 #[derive(Debug)]
 struct Names<T> {
-    slots: HashTable<Slot>,
-    bytes: Vec<u8>,
-    values: Vec<T>,
+    entries: HashTable<Entry<T>>,
     hashing: RandomState,
 }
 
-/// Where a name and its value are. Small numbers on purpose: names of four gigabytes in all fit.
-#[derive(Debug, Clone, Copy)]
-struct Slot {
-    start: u32,
-    value: u32,
-}
-
-impl Slot {
-    /// The name: its length, then its bytes.
-    fn name(self, bytes: &[u8]) -> &[u8] {
-        let found = bytes.get(self.start as usize..).and_then(<[u8]>::split_first);
-        found.and_then(|(length, rest)| rest.get(..usize::from(*length))).unwrap_or_default()
-    }
+/// A name and its value. Longer names than fit are kept elsewhere.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Entry<T> {
+    name: SmallVec<[u8; 40]>,
+    value: T,
 }
 
 impl<T> Default for Names<T> {
@@ -104,27 +95,24 @@ impl<T> Default for Names<T> {
 impl<T> Names<T> {
     /// Empty, with room for so many.
     fn with_capacity(capacity: usize) -> Self {
-        /// Bytes of a name and its length, as names commonly are.
-        const COMMON: usize = 40;
-        let (slots, bytes, values) = (HashTable::with_capacity(capacity), Vec::with_capacity(capacity * COMMON), Vec::with_capacity(capacity));
-        Self { slots, bytes, values, hashing: RandomState::default() }
+        Self { entries: HashTable::with_capacity(capacity), hashing: RandomState::default() }
     }
 
     fn get(&self, name: &[u8]) -> Option<&T> {
-        let slot = self.slots.find(self.hashing.hash_one(name), |slot| slot.name(&self.bytes) == name)?;
-        self.values.get(slot.value as usize)
+        self.entries.find(self.hashing.hash_one(name), |entry| *entry.name == *name).map(|entry| &entry.value)
     }
 
-    /// Adds a value, made when the name has none yet. Names without room are left out.
+    /// Adds a value, made when the name has none yet.
     fn add(&mut self, name: &[u8], make: impl FnOnce() -> T) {
-        let Self { slots, bytes, values, hashing } = self;
-        let is_same = |slot: &Slot| slot.name(bytes) == name;
-        let Entry::Vacant(vacant) = slots.entry(hashing.hash_one(name), is_same, |slot| hashing.hash_one(slot.name(bytes))) else { return };
-        let (Ok(length), Ok(start), Ok(value)) = (u8::try_from(name.len()), u32::try_from(bytes.len()), u32::try_from(values.len())) else { return };
-        vacant.insert(Slot { start, value });
-        bytes.push(length);
-        bytes.extend_from_slice(name);
-        values.push(make());
+        let Self { entries, hashing } = self;
+        let entry = entries.entry(hashing.hash_one(name), |entry| *entry.name == *name, |entry| hashing.hash_one(&*entry.name));
+        if let hash_table::Entry::Vacant(vacant) = entry {
+            vacant.insert(Entry { name: name.into(), value: make() });
+        }
+    }
+
+    fn values(&self) -> impl Iterator<Item = &T> {
+        self.entries.iter().map(|entry| &entry.value)
     }
 }
 
@@ -162,7 +150,7 @@ impl<T> HostMap<T> {
 
     /// All values, in no particular order.
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
-        self.exact.values.iter().chain(&self.wildcard.values)
+        self.exact.values().chain(self.wildcard.values())
     }
 }
 
@@ -170,10 +158,17 @@ impl<T> HostMap<T> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::table::paths::HostRules;
 
     /// Of many lengths.
     fn name(n: usize) -> String {
         format!("{n}.{}", "x".repeat(n % 240))
+    }
+
+    #[test]
+    fn a_common_host_and_its_rules_share_a_cache_line() {
+        assert_eq!(size_of::<Entry<HostRules>>(), 64);
+        assert!(!SmallVec::<[u8; 40]>::from(&*name(30).into_bytes()).spilled());
     }
 
     #[test]
