@@ -11,7 +11,7 @@ mod tests;
 pub(crate) use self::chain::MAX_ALIASES;
 use self::writer::Writer;
 use crate::ZoneSet;
-use crate::query::{Edns, Header, Question};
+use crate::query::{Edns, Header, Question, Rest};
 use crate::wire::DS;
 
 /// The largest UDP reply in bytes, which avoids fragments (RFC 9715, DNS flag day 2020); also what our OPT advertises.
@@ -62,20 +62,31 @@ pub fn answer(zones: &ZoneSet, query: &[u8], transport: Transport, out: &mut [u8
     if out.len() < CLASSIC_PAYLOAD {
         return None;
     }
+    let question = Question::read(query, &header);
+    let rest = Rest::read(query, &header, question.as_ref());
     let mut reply = Writer::new(out, &header);
-    if header.opcode != OPCODE_QUERY {
-        return Some(reply.finish(code::NOTIMP));
+    if let Some(question) = &question {
+        reply.question(query, question);
     }
-    let Some(question) = Question::read(query, &header) else {
-        return Some(reply.finish(code::FORMERR));
+    reply.allow(limit(transport, rest.edns.as_ref()), rest.edns);
+    let code = match (refusal(&header, rest), &question) {
+        (Some(code), _) => code,
+        (None, None) => code::FORMERR,
+        (None, Some(question)) => respond(zones, question, &mut reply),
     };
-    reply.question(query, &question);
-    let Ok(edns) = Edns::read(query, &header, question.end) else {
-        return Some(reply.finish(code::FORMERR));
-    };
-    reply.allow(limit(transport, edns.as_ref()), edns);
-    let code = respond(zones, &question, edns.as_ref(), &mut reply);
     Some(reply.finish(code))
+}
+
+/// Why the question is not looked at.
+fn refusal(header: &Header, rest: Rest) -> Option<u16> {
+    let query = header.opcode == OPCODE_QUERY;
+    match rest.edns {
+        // The sections of other opcodes have rules of their own.
+        _ if query && !rest.well_formed => Some(code::FORMERR),
+        // RFC 6891 section 6.1.3, whatever else is asked for.
+        Some(edns) if edns.version > 0 => Some(code::BADVERS),
+        _ => (!query).then_some(code::NOTIMP),
+    }
 }
 
 fn limit(transport: Transport, edns: Option<&Edns>) -> usize {
@@ -87,10 +98,7 @@ fn limit(transport: Transport, edns: Option<&Edns>) -> usize {
 }
 
 /// Writes the sections and returns the response code.
-fn respond(zones: &ZoneSet, question: &Question, edns: Option<&Edns>, reply: &mut Writer<'_>) -> u16 {
-    if edns.is_some_and(|edns| edns.version > 0) {
-        return code::BADVERS;
-    }
+fn respond(zones: &ZoneSet, question: &Question, reply: &mut Writer<'_>) -> u16 {
     // Transfers are not served.
     if question.class != CLASS_IN || matches!(question.record_type, AXFR | IXFR) {
         return code::REFUSED;

@@ -61,31 +61,56 @@ impl Question {
     }
 }
 
-/// A query whose sections after the question break the rules.
-pub(crate) struct Malformed;
+/// What follows the questions.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Rest {
+    /// The first OPT, also when something behind it breaks the rules: whoever sends one gets one (RFC 6891 section 6.1.1).
+    pub(crate) edns: Option<Edns>,
+    /// Whether nothing stands there but records of the additional section, at most one OPT among them, owned by the root.
+    pub(crate) well_formed: bool,
+}
+
+impl Rest {
+    /// Reads on where the question ends; without a readable one behind whatever stands in its place.
+    pub(crate) fn read(message: &[u8], header: &Header, question: Option<&Question>) -> Self {
+        let mut rest = Self::default();
+        let start = question.map_or_else(|| skip_questions(message, header), |question| Some(question.end));
+        rest.well_formed = start.and_then(|at| rest.walk(message, header, at)).is_some();
+        rest
+    }
+
+    /// `None` at what breaks the rules.
+    fn walk(&mut self, message: &[u8], header: &Header, mut at: usize) -> Option<()> {
+        let [_, answers, authorities, additionals] = header.counts.map(u32::from);
+        let before = answers + authorities;
+        let mut well_formed = before == 0;
+        for index in 0..before + additionals {
+            let owner = at;
+            at = skip_name(message, at)?;
+            let fixed = message.get(at..at + 10)?;
+            at += 10 + usize::from(u16::from_be_bytes([fixed[8], fixed[9]]));
+            if index >= before && fixed[..2] == OPT.to_be_bytes() {
+                // RFC 6891 section 6.1.1: one OPT only, and its owner is the root.
+                well_formed &= self.edns.is_none() && message[owner] == 0;
+                if message[owner] == 0 && at <= message.len() {
+                    self.edns.get_or_insert_with(|| Edns::of(fixed));
+                }
+            }
+        }
+        (well_formed && at == message.len()).then_some(())
+    }
+}
 
 impl Edns {
-    /// The OPT among the records after the question, if there is one.
-    pub(crate) fn read(message: &[u8], header: &Header, mut at: usize) -> Result<Option<Self>, Malformed> {
-        if header.counts[1] != 0 || header.counts[2] != 0 {
-            return Err(Malformed);
-        }
-        let mut edns = None;
-        for _ in 0..header.counts[3] {
-            let owner = at;
-            at = skip_name(message, at).ok_or(Malformed)?;
-            let fixed = message.get(at..at + 10).ok_or(Malformed)?;
-            if u16::from_be_bytes([fixed[0], fixed[1]]) == OPT {
-                // RFC 6891 section 6.1.1: one OPT only, and its owner is the root.
-                if edns.is_some() || message[owner] != 0 {
-                    return Err(Malformed);
-                }
-                edns = Some(Self { payload: u16::from_be_bytes([fixed[2], fixed[3]]), version: fixed[5], dnssec_ok: fixed[6] & 0x80 != 0 });
-            }
-            at += 10 + usize::from(u16::from_be_bytes([fixed[8], fixed[9]]));
-        }
-        if at == message.len() { Ok(edns) } else { Err(Malformed) }
+    /// What stands between the owner of an OPT and its options.
+    const fn of(fixed: &[u8]) -> Self {
+        Self { payload: u16::from_be_bytes([fixed[2], fixed[3]]), version: fixed[5], dnssec_ok: fixed[6] & 0x80 != 0 }
     }
+}
+
+/// Where the questions end, however many there are.
+fn skip_questions(message: &[u8], header: &Header) -> Option<usize> {
+    (0..header.counts[0]).try_fold(HEADER, |at, _| Some(skip_name(message, at)? + 4))
 }
 
 fn u16_at(message: &[u8], at: usize) -> Option<u16> {

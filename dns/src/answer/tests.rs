@@ -200,11 +200,52 @@ fn messages_that_break_the_rules_are_formerr_or_get_nothing() {
         ("pointer in the question", &|query| query[12] = 0xC0, Some((code::FORMERR, 12))),
         ("trailing bytes", &|query| query.push(0), Some((code::FORMERR, question))),
         ("an answer in a query", &|query| query[7] = 1, Some((code::FORMERR, question))),
-        ("two OPTs", &|query| (query[11] = 2, query.extend([OPT, OPT].concat())).1, Some((code::FORMERR, question))),
+        ("two OPTs", &|query| (query[11] = 2, query.extend([OPT, OPT].concat())).1, Some((code::FORMERR, question + OPT.len()))),
         ("OPT not at the root", &|query| (query[11] = 1, query.push(1), query.push(b'a'), query.extend(OPT)).3, Some((code::FORMERR, question))),
         ("transfer", &|query| query[question - 3] = 252, Some((code::REFUSED, question))),
     ];
     for (what, change, expected) in table {
         assert_eq!(with(change), expected, "{what}");
     }
+}
+
+/// RFC 6891 section 6.1.1: "If an OPT record is present in a received request, compliant responders MUST include an OPT record in their
+/// respective responses."
+#[test]
+fn every_reply_to_an_opt_that_can_be_read_has_one() {
+    let zones = zones("z.", "www A 192.0.2.1", EmptyNonTerminals::Empty);
+    const OPT: [u8; 11] = [0, 0, 41, 4, 208, 0, 0, 0x80, 0, 0, 0];
+    const RECORD: [u8; 16] = [0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 192, 0, 2, 1];
+    let good = query("www.z", RecordType::A);
+    let question = good.len();
+    type Case<'a> = (&'a str, &'a dyn Fn(&mut Vec<u8>), (u16, Option<bool>));
+    let table: [Case<'_>; 14] = [
+        ("STATUS", &|query| query[2] = 2 << 3, (code::NOTIMP, Some(true))),
+        ("an unassigned opcode", &|query| query[2] = 9 << 3, (code::NOTIMP, Some(true))),
+        ("UPDATE with a record", &|query| (query[2] = 5 << 3, query[9] = 1, insert(query, question, &RECORD)).2, (code::NOTIMP, Some(true))),
+        ("DSO, which has no question", &|query| (query[2] = 6 << 3, query[5] = 0, drop(query.drain(12..question))).2, (code::NOTIMP, Some(true))),
+        ("STATUS, version 1", &|query| (query[2] = 2 << 3, query[question + 6] = 1).1, (code::BADVERS, Some(true))),
+        ("version 1", &|query| query[question + 6] = 1, (code::BADVERS, Some(true))),
+        ("no question", &|query| (query[5] = 0, drop(query.drain(12..question))).1, (code::FORMERR, Some(true))),
+        ("two questions", &|query| (query[5] = 2, insert(query, question, &good[12..])).1, (code::FORMERR, Some(true))),
+        ("an answer", &|query| (query[7] = 1, insert(query, question, &RECORD)).1, (code::FORMERR, Some(true))),
+        ("trailing bytes", &|query| query.push(0), (code::FORMERR, Some(true))),
+        ("two OPTs", &|query| (query[11] = 2, query.extend(OPT)).1, (code::FORMERR, Some(true))),
+        ("a cut OPT", &|query| query.truncate(question + 8), (code::FORMERR, None)),
+        ("an OPT whose options are cut off", &|query| query[question + 10] = 4, (code::FORMERR, None)),
+        ("an OPT in the answer", &|query| (query[7] = 1, query[11] = 0).1, (code::FORMERR, None)),
+    ];
+    for (what, change, expected) in table {
+        let mut query = [&good[..], &OPT].concat();
+        query[11] = 1;
+        change(&mut query);
+        let mut out = [0; 512];
+        let answered = answer(&zones, &query, Transport::Udp, &mut out).unwrap();
+        let reply = Message::from_vec(&out[..answered.length]).unwrap();
+        assert_eq!((answered.code, reply.edns.map(|edns| edns.flags().dnssec_ok)), expected, "{what}");
+    }
+}
+
+fn insert(query: &mut Vec<u8>, at: usize, bytes: &[u8]) {
+    drop(query.splice(at..at, bytes.iter().copied()));
 }
