@@ -10,6 +10,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::HeldCertificate;
 use crate::engine::Clock;
+use crate::listed::listed;
 use crate::renewal::{RenewalAdvice, Window, next_poll};
 use crate::transport::{Directory, Transport, TransportError, retry_after};
 
@@ -67,7 +68,7 @@ pub(crate) async fn ask(
             RenewalAdvice { not_after: certificate.not_after, window, next_poll, failures: 0, explanation_url: answer.explanation_url }
         }
         Err(error) => {
-            tracing::warn!(server, names = ?certificate.names, %error, "no renewal advice");
+            tracing::warn!(server, names = %listed(&certificate.names), %error, "no renewal advice");
             let failures = before.map_or(0, |before| before.failures).saturating_add(1);
             RenewalAdvice {
                 not_after: certificate.not_after,

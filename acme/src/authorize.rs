@@ -7,6 +7,7 @@ use crate::board::{Answer, Board, Presented};
 use crate::check::SelfCheck;
 use crate::failure::{AttemptFailure, FailureKind, kind_of_problem, words};
 use crate::ledger::Record;
+use crate::listed::listed;
 use crate::transport::Session;
 use crate::{ChallengeKind, Wanted};
 
@@ -196,7 +197,7 @@ fn answer(kind: ChallengeKind, challenge: &instant_acme::ChallengeHandle<'_>) ->
 fn no_challenge(name: &str, offered: &[ChallengeKind]) -> AttemptFailure {
     AttemptFailure::new(
         FailureKind::Rejected,
-        format!("{name}: none of the challenges that the CA offers ({offered:?}) can be answered for this name"),
+        format!("{name}: none of the challenges that the CA offers ({}) can be answered for this name", listed(offered)),
     )
 }
 

@@ -13,6 +13,7 @@ use crate::board::Board;
 use crate::failure::AttemptFailure;
 use crate::job::{Done, Job, Outcome};
 use crate::ledger::{FailureRecord, Ledger, Record, Running, spec_fingerprint};
+use crate::listed::listed;
 use crate::metrics::Metrics;
 use crate::plan::{Action, Limits, Reason, plan};
 use crate::store::{Store, StoreError};
@@ -163,7 +164,7 @@ impl Desk {
         // The plan names only what is wanted, from issuers that are there.
         let Some(want) = wanted.certificates.get(&secret) else { return };
         let Some(issuer) = wanted.issuers.get(&want.issuer) else { return };
-        tracing::info!(%secret, issuer = %want.issuer, names = ?want.names, ?reason, "obtaining a certificate");
+        tracing::info!(%secret, issuer = %want.issuer, names = %listed(&want.names), %reason, "obtaining a certificate");
         let transport = match issuer {
             Issuer::Acme(acme) => self.transport(acme).map(Some),
             Issuer::SelfSigned | Issuer::Ca(_) => Ok(None),
@@ -248,7 +249,7 @@ impl Desk {
         let mut record = self.ledger.records.get(&secret).cloned().unwrap_or_default();
         match outcome {
             Outcome::Issued(certificate) => {
-                tracing::info!(%secret, names = ?certificate.names, "certificate issued");
+                tracing::info!(%secret, names = %listed(&certificate.names), "certificate issued");
                 self.metrics.issued();
                 self.metrics.held(&secret, certificate.not_after);
                 self.ledger.running.remove(&secret);
@@ -265,8 +266,12 @@ impl Desk {
                     Some(order) => drop(self.ledger.orders.insert(secret.clone(), order)),
                     None => drop(self.ledger.orders.remove(&secret)),
                 }
-                note(&mut record, spec, failure, (self.options.clock)());
-                tracing::warn!(%secret, failure = ?record.failure, "no certificate");
+                let now = (self.options.clock)();
+                note(&mut record, spec, failure, now);
+                if let Some(FailureRecord { kind, message, attempts, retry_at, .. }) = &record.failure {
+                    let retry_seconds = retry_at.duration_since(now).unwrap_or_default().as_secs();
+                    tracing::warn!(%secret, kind = kind.label(), failure = message, attempts, retry_seconds, "no certificate");
+                }
             }
             Outcome::Advised(advice) => {
                 self.ledger.polling.remove(&secret);

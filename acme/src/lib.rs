@@ -20,6 +20,7 @@ mod files;
 pub mod held;
 mod job;
 pub mod ledger;
+mod listed;
 mod metrics;
 pub mod plan;
 pub mod renewal;

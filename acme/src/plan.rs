@@ -3,6 +3,7 @@
 //! A certificate that nobody wants any more is neither renewed nor removed (cert-manager keeps Secrets too).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -68,6 +69,18 @@ pub enum Reason {
     KeyKindChanged,
     /// It is time.
     RenewalDue,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "there is none",
+            Self::NamesNotCovered => "it lacks a name",
+            Self::IssuerChanged => "its issuer is another one now",
+            Self::KeyKindChanged => "its key is of another kind",
+            Self::RenewalDue => "renewal is due",
+        })
+    }
 }
 
 /// Decides what to do at `now`.

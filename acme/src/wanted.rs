@@ -148,3 +148,14 @@ pub enum ChallengeKind {
     /// A certificate under ALPN `acme-tls/1` on port 443.
     TlsAlpn01,
 }
+
+/// As RFC 8555 and RFC 8737 name it.
+impl std::fmt::Display for ChallengeKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Http01 => "http-01",
+            Self::Dns01 => "dns-01",
+            Self::TlsAlpn01 => "tls-alpn-01",
+        })
+    }
+}

@@ -26,7 +26,7 @@ impl Told {
     pub fn of(addresses: &[IpAddr], refused: Option<&RefusedAddress>) -> Option<Self> {
         match refused {
             Some(RefusedAddress { field, reason, message }) => {
-                Some(Self { allocated: false, reason: format!("{reason:?}"), message: format!("{field}: {message}") })
+                Some(Self { allocated: false, reason: reason.to_string(), message: format!("{field}: {message}") })
             }
             None if addresses.is_empty() => None,
             None => {

@@ -62,7 +62,7 @@ impl Metrics {
         }
         self.problems.reset();
         for ((severity, reason), count) in counts {
-            self.problems.with_label_values(&[&format!("{severity:?}").to_ascii_lowercase(), &format!("{reason:?}")]).set(count);
+            self.problems.with_label_values(&[&severity.to_string(), &reason.to_string()]).set(count);
         }
     }
 

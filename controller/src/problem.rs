@@ -64,6 +64,16 @@ pub enum Severity {
     Hint,
 }
 
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Hint => "hint",
+        })
+    }
+}
+
 /// Why, in one word: a closed set, used as a metric label, in JSON and (in Kubernetes) as the Event's reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Reason {
@@ -115,6 +125,13 @@ pub enum Reason {
     RecordConflict,
     /// The cluster does not let the objects be read.
     NotReadable,
+}
+
+/// The word itself.
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
 }
 
 /// One finding.

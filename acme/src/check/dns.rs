@@ -7,6 +7,8 @@ use hickory_proto::rr::{Name, RData, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
+use crate::listed::listed;
+
 /// Largest DNS message.
 const LARGEST: usize = 65_535;
 
@@ -65,5 +67,5 @@ fn text(data: &RData) -> Option<String> {
 }
 
 fn several(texts: &[String]) -> String {
-    if texts.is_empty() { "no TXT record".to_owned() } else { format!("{texts:?}") }
+    if texts.is_empty() { "no TXT record".to_owned() } else { listed(texts.iter().map(|text| format!("{text:?}"))) }
 }

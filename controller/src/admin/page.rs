@@ -83,7 +83,7 @@ fn problems(problems: &[Problem]) -> Markup {
         @for problem in problems.iter().take(MOST_ROWS) {
             article class=(severity(problem.severity)) {
                 p {
-                    strong { (format!("{:?}", problem.reason)) } " "
+                    strong { (problem.reason) } " "
                     @if let Some(object) = &problem.object { (object) }
                     @if !problem.field.is_empty() { " " code { (problem.field) } }
                 }

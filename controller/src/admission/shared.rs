@@ -65,7 +65,7 @@ pub async fn follow(client: &Client, namespace: &str, kept: &watch::Sender<Optio
                     });
                 }
             }
-            Err(failure) => tracing::debug!(?failure, "the webhook's certificate cannot be read now; what is served goes on"),
+            Err(failure) => tracing::debug!(%failure, "the webhook's certificate cannot be read now; what is served goes on"),
         }
         let pause = if kept.borrow().is_none() { IMPATIENCE } else { INTERVAL };
         tokio::time::sleep(pause).await;
@@ -101,12 +101,12 @@ async fn publish(configurations: &Api<ValidatingWebhookConfiguration>, name: &st
     let found = match request(configurations.get_opt(name)).await {
         Ok(Some(found)) => found,
         Ok(None) => return tracing::debug!(name, "there is no such ValidatingWebhookConfiguration; nobody asks the webhook"),
-        Err(failure) => return tracing::warn!(?failure, name, "the ValidatingWebhookConfiguration cannot be read; it is tried again"),
+        Err(failure) => return tracing::warn!(%failure, name, "the ValidatingWebhookConfiguration cannot be read; it is tried again"),
     };
     let Some(patch) = with_bundle(&found, &kept.bundle()).filter(|_| leadership.is_held_now()) else { return };
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     if let Err(failure) = request(configurations.patch(name, &params, &Patch::Merge(patch))).await {
-        tracing::warn!(?failure, name, "caBundle of the ValidatingWebhookConfiguration cannot be written; it is tried again");
+        tracing::warn!(%failure, name, "caBundle of the ValidatingWebhookConfiguration cannot be written; it is tried again");
     }
 }
 

@@ -60,7 +60,7 @@ fn of_report(report: &CertificateReport) -> Ready {
 
 fn of_problem(problem: &Problem) -> Ready {
     let message = format!("{}: {}", problem.field, problem.message);
-    Ready { is: false, reason: format!("{:?}", problem.reason), message, not_after: None, renewal_time: None }
+    Ready { is: false, reason: problem.reason.to_string(), message, not_after: None, renewal_time: None }
 }
 
 impl Ready {

@@ -141,7 +141,7 @@ fn problem(problem: &Problem) -> Option<Message<'_>> {
     Some(Message {
         object,
         warning,
-        reason: format!("{:?}", problem.reason),
+        reason: problem.reason.to_string(),
         action: "Serve",
         note: clipped(note),
         repeats: warning,

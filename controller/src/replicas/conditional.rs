@@ -37,13 +37,16 @@ pub enum WriteError {
 }
 
 /// What came of one request.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The object is another one than was thought.
+    #[error("the object is not there, or has been changed meanwhile: {0}")]
     Conflict(String),
     /// Asking again may help.
+    #[error("the API server did not do it: {0}")]
     Transient(String),
     /// Asking again does not help.
+    #[error("the API server refused: {0}")]
     Refused(String),
 }
 

@@ -56,7 +56,7 @@ async fn left(config_maps: &Conditional<ConfigMap>) -> Challenges {
             }
             Ok(None) => return Challenges::default(),
             Err(failure) => {
-                tracing::warn!(?failure, "challenges cannot be read; they are tried again");
+                tracing::warn!(%failure, "challenges cannot be read; they are tried again");
                 tokio::time::sleep(PAUSE).await;
             }
         }

@@ -1,0 +1,7 @@
+//! Several values in one line, as people write them. Pure.
+
+use std::fmt::Display;
+
+pub(crate) fn listed<T: Display>(values: impl IntoIterator<Item = T>) -> String {
+    values.into_iter().map(|value| value.to_string()).collect::<Vec<_>>().join(", ")
+}
