@@ -1,15 +1,11 @@
-//! Findings as people and programs read them: the text of `vrata check`, in the manner of a compiler, and its JSON. Pure but for [`locate`], which looks up lines.
+//! Findings as people and programs read them: the text of `vrata check`, in the manner of a compiler, and its JSON. Pure.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::fs;
-use std::path::PathBuf;
 
 use serde::Serialize;
 
 use crate::migration::{self, Migration};
 use crate::problem::{Problem, Severity};
-use crate::source;
 
 /// How findings are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,20 +51,6 @@ pub fn render_with(problems: &[Problem], migration: Option<&Migration>, style: S
 /// Whether a finding is an error, for the exit code.
 pub fn has_errors(problems: &[Problem]) -> bool {
     problems.iter().any(|problem| problem.severity == Severity::Error)
-}
-
-/// Refines each problem's line from that of its document to that of its field, by looking into the files. What cannot be looked up stays as it is.
-pub fn locate(problems: Vec<Problem>) -> Vec<Problem> {
-    let mut files: HashMap<PathBuf, Option<Vec<u8>>> = HashMap::new();
-    let mut located = problems;
-    for problem in &mut located {
-        let Some(origin) = problem.origin.as_mut().filter(|_| !problem.field.is_empty()) else { continue };
-        let content = files.entry(origin.file.clone()).or_insert_with(|| fs::read(&origin.file).ok());
-        if let Some(line) = content.as_ref().and_then(|content| source::line_of(content, origin, &problem.field)) {
-            origin.line = line;
-        }
-    }
-    located
 }
 
 #[derive(Debug, Clone, Copy, Default, Serialize)]
@@ -120,7 +102,7 @@ fn write_problem(text: &mut String, problem: &Problem, paint: Paint) {
     }
     let field = (!problem.field.is_empty()).then(|| problem.field.clone());
     let about: Vec<_> = [problem.object.as_ref().map(ToString::to_string), field].into_iter().flatten().collect();
-    let reason = format!("{:?}", problem.reason);
+    let reason = problem.reason.to_string();
     let about = if about.is_empty() { reason } else { format!("{} [{reason}]", about.join(", ")) };
     let _ = writeln!(text, "   {} {about}", paint.dim("|"));
     if let Some(help) = help {

@@ -15,10 +15,11 @@ use crate::compile::{Compiled, Facts, compile};
 use crate::config::{self, Config, Overrides};
 use crate::demo::{self, Authority};
 use crate::migration::Migration;
+use crate::places::Places;
 use crate::problem::{Problem, Reason};
 use crate::run::{Addresses, Started, settings};
 use crate::state::StateDir;
-use crate::status::View;
+use crate::status::{Basis, View};
 use crate::{assumed, explain, source};
 
 mod cluster;
@@ -40,13 +41,27 @@ pub fn execute(cli: Cli) -> ExitCode {
 }
 
 fn run_manifests(run: &Run) -> anyhow::Result<ExitCode> {
-    let config = config::load(run.config.as_deref(), &run.overrides())?;
+    let config = config::load(run.config.as_deref(), &Overrides { serves_nothing: run.print_config, ..run.overrides() })?;
     if run.print_config {
-        print!("{}", config::print(&config));
-        return Ok(ExitCode::SUCCESS);
+        return say(&config::print(&config));
     }
     let state = StateDir::open(&config.state)?;
-    serve(config, state, false, |addresses| tracing::info!(?addresses, "serving"))
+    serve(config, state, false, |Addresses { http, https, dns, admin }| {
+        tracing::info!(http = %listed(http), https = %listed(https), dns = %listed(dns), %admin, "serving");
+    })
+}
+
+/// Prints. Whoever reads may have seen enough (`| head`), which is no failure.
+fn say(text: &str) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn listed(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 fn run_demo(demo: &Demo) -> anyhow::Result<ExitCode> {
@@ -127,14 +142,14 @@ fn print_findings(problems: &[Problem], migration: Option<&Migration>, output: O
         Output::Text => Style::text(std::io::stdout().is_terminal(), std::env::var_os("NO_COLOR").as_deref()),
         Output::Json => Style::Json,
     };
-    std::io::stdout().write_all(check::render_with(problems, migration, style).as_bytes())?;
+    say(&check::render_with(problems, migration, style))?;
     Ok(if check::has_errors(problems) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Compiles manifests without serving them.
 fn offline(paths: &[PathBuf], file: Option<&PathBuf>) -> anyhow::Result<(View, Vec<Problem>)> {
     let config = match file {
-        Some(file) => config::load(Some(file), &Overrides { manifests: paths.to_vec(), only_check: true, ..Overrides::default() })?,
+        Some(file) => config::load(Some(file), &Overrides { manifests: paths.to_vec(), serves_nothing: true, ..Overrides::default() })?,
         // What a directory may name that a cluster may not, it may name here too.
         None => Config { source: config::Source { manifests: paths.to_vec(), kubernetes: None }, ..Config::default() },
     };
@@ -146,8 +161,9 @@ fn offline(paths: &[PathBuf], file: Option<&PathBuf>) -> anyhow::Result<(View, V
     }
     let mut compiled: Compiled = compile(&read.objects, &settings, &Facts { now: SystemTime::now(), ..Facts::default() });
     let snapshot = assemble::snapshot(1, &mut compiled);
-    let mut problems = read.problems;
-    problems.append(&mut check::locate(std::mem::take(&mut compiled.problems)));
+    let mut problems = std::mem::take(&mut read.problems);
+    problems.append(&mut compiled.problems);
+    Places::default().locate(&mut problems);
     let zones = assemble::preview(&compiled.zones)?;
     let view = View {
         snapshot: Arc::new(snapshot),
@@ -155,9 +171,9 @@ fn offline(paths: &[PathBuf], file: Option<&PathBuf>) -> anyhow::Result<(View, V
         report: compiled.report,
         problems: problems.clone(),
         stale: false,
-        ignored: read.objects.others,
+        ignored: read.objects.others.clone(),
         public_addresses: compiled.public.addresses,
-        basis: None,
+        basis: Some(Basis { settings: Arc::new(settings), read: Arc::new(read), rules: compiled.ownership }),
     };
     Ok((view, problems))
 }
@@ -169,8 +185,7 @@ fn run_explain(asked: &Explain) -> anyhow::Result<ExitCode> {
     }
     install_tls_provider()?;
     let (view, _) = offline(&asked.manifests, asked.config.as_ref())?;
-    print!("{}", explain::explain(&view, &target));
-    Ok(ExitCode::SUCCESS)
+    say(&explain::explain(&view, &target))
 }
 
 fn run_status(status: &Status) -> anyhow::Result<ExitCode> {
@@ -179,14 +194,13 @@ fn run_status(status: &Status) -> anyhow::Result<ExitCode> {
         Output::Text => {
             let answer = client::get(status.admin, "/api/v1/status")?;
             let value: serde_json::Value = serde_json::from_str(&answer.body)?;
-            print!("{}", crate::summary::render(&value));
-            Ok(ExitCode::SUCCESS)
+            say(&crate::summary::render(&value))
         }
     }
 }
 
 fn relay(admin: SocketAddr, path: &str) -> anyhow::Result<ExitCode> {
     let answer = client::get(admin, path)?;
-    println!("{}", answer.body.trim_end());
+    say(&format!("{}\n", answer.body.trim_end()))?;
     Ok(if answer.status == 200 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

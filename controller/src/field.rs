@@ -31,16 +31,6 @@ pub(crate) fn below(base: &str, path: &str) -> String {
     format!("{base}{dot}{path}")
 }
 
-/// Writes a path that serde recorded, below `base`.
-pub(crate) fn write(base: &str, path: &serde_path_to_error::Path) -> String {
-    use serde_path_to_error::Segment;
-    path.iter().fold(base.to_owned(), |path, segment| match segment {
-        Segment::Seq { index } => format!("{path}[{index}]"),
-        Segment::Map { key } => join(&path, key),
-        Segment::Enum { .. } | Segment::Unknown => path,
-    })
-}
-
 /// Reads a path back. Total: what is no path becomes keys that nothing has.
 pub(crate) fn steps(path: &str) -> Vec<Step> {
     let mut steps = Vec::new();

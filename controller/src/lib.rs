@@ -29,6 +29,7 @@ pub mod object_status;
 pub mod objects;
 pub mod ownership;
 pub mod pass;
+pub mod places;
 pub mod problem;
 pub mod replicas;
 pub mod run;

@@ -14,6 +14,7 @@ use crate::effects::Effects;
 use crate::metrics::Metrics;
 use crate::object_status;
 use crate::ownership::Policy;
+use crate::places::Places;
 use crate::problem::{ObjectRef, Problem, Reason, Severity};
 use crate::replicas::serials::Authority;
 use crate::source::Read;
@@ -63,6 +64,7 @@ pub struct Passes {
     zones: Zones,
     memory: Memory,
     policy: Option<Arc<Policy>>,
+    places: Places,
     metrics: Metrics,
     outlets: Outlets,
     generation: u64,
@@ -73,7 +75,17 @@ impl Passes {
     #[must_use]
     pub fn new(settings: Settings, effects: Effects, metrics: Metrics, outlets: Outlets) -> Self {
         let policy = effects.policy().and_then(|written| Policy::read(written).ok()).map(Arc::new);
-        Self { settings: Arc::new(settings), effects, zones: Zones::default(), memory: Memory::default(), policy, metrics, outlets, generation: 0 }
+        Self {
+            settings: Arc::new(settings),
+            effects,
+            zones: Zones::default(),
+            memory: Memory::default(),
+            policy,
+            places: Places::default(),
+            metrics,
+            outlets,
+            generation: 0,
+        }
     }
 
     /// Compiles and delivers. Blocking: it compiles and writes files.
@@ -102,6 +114,7 @@ impl Passes {
         problems.append(&mut compiled.problems);
         problems.extend(inputs.unbound.iter().map(unbound));
         problems.extend_from_slice(&inputs.conflicts);
+        self.places.locate(&mut problems);
         problems.sort();
         problems.dedup();
         self.metrics.problems(&problems);

@@ -31,8 +31,9 @@ mod watch;
 pub(crate) use document::{yaml_message, yaml_options};
 pub(crate) use object::api_version_of;
 pub use object::{Identity, Kind, Object};
-pub(crate) use parse::line_of;
+pub(crate) use parse::FileLines;
 pub use parse::{Outcome, Parsed, parse};
+pub(crate) use strict::{Misfit, read_without};
 pub(crate) use validate::is_subdomain;
 pub use watch::{Watched, watch};
 

@@ -1,9 +1,12 @@
 //! Findings in the words that people read.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::places::Places;
+use crate::source;
 
 /// Compares with a file beside the tests; `UPDATE_GOLDEN=1` writes it anew.
 fn assert_golden(path: &Path, actual: &str) {
@@ -25,7 +28,8 @@ fn manifests_give_the_findings_that_are_written_beside_them() {
     cases.sort();
     assert!(cases.len() >= 5, "{cases:?}");
     for case in cases {
-        let mut problems = locate(source::read(std::slice::from_ref(&case)).unwrap().problems);
+        let mut problems = source::read(std::slice::from_ref(&case)).unwrap().problems;
+        Places::default().locate(&mut problems);
         for problem in &mut problems {
             let origin = problem.origin.as_mut().unwrap();
             origin.file = origin.file.strip_prefix(&case).unwrap().to_owned();

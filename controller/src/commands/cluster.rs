@@ -24,7 +24,8 @@ pub(super) struct Found {
 
 /// Looks at the cluster of this kubeconfig, or at the one that kubectl would use.
 pub(super) fn look(kubeconfig: Option<&PathBuf>, file: Option<&PathBuf>, zones: &[String]) -> anyhow::Result<Found> {
-    let overrides = Overrides { kubernetes: true, kubeconfig: kubeconfig.cloned(), zones: zones.to_vec(), only_check: true, ..Overrides::default() };
+    let overrides =
+        Overrides { kubernetes: true, kubeconfig: kubeconfig.cloned(), zones: zones.to_vec(), serves_nothing: true, ..Overrides::default() };
     let config = config::load(file.map(PathBuf::as_path), &overrides)?;
     let mut settings = settings(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::validate::validate;
 use super::{Config, Pool, Role, Source, Zone, options};
-use crate::field::{self, Located};
+use crate::field::Located;
 
 /// Largest configuration file that is read.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -37,8 +37,8 @@ pub struct Overrides {
     pub admin: Option<SocketAddr>,
     /// `--role`.
     pub role: Option<Role>,
-    /// For a check: nothing is served, so nothing has to listen or to be reached.
-    pub only_check: bool,
+    /// For a check, and to print: nothing is served, so nothing has to be read, to listen or to be reached.
+    pub serves_nothing: bool,
 }
 
 impl Overrides {
@@ -128,8 +128,12 @@ impl fmt::Display for ConfigError {
 
 /// Why a text is no address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no address to listen on; expected host:port, for instance 127.0.0.1:8080 or [::1]:8080")]
+#[error("{0:?} is no address to listen on; expected {expected}", expected = Self::EXPECTED)]
 pub struct AddressError(String);
+
+impl AddressError {
+    pub(super) const EXPECTED: &'static str = "host:port, for instance 127.0.0.1:8080 or [::1]:8080";
+}
 
 /// An address to listen on: `127.0.0.1:80`, `[::1]:80`, `localhost:80` (which is 127.0.0.1).
 ///
@@ -161,7 +165,7 @@ pub fn complete(text: &str, file: Option<&Path>, overrides: &Overrides) -> Resul
     overrides.apply(&mut config);
     config.fill();
     let readable = |path: &Path| fs::metadata(path).and_then(|_| fs::File::open(path)).map(drop).map_err(|error| error.to_string());
-    let mut findings = validate(&config, !overrides.only_check, &readable);
+    let mut findings = validate(&config, !overrides.serves_nothing, &readable);
     if findings.is_empty() {
         return Ok(config);
     }
@@ -192,31 +196,10 @@ fn read_text(file: &Path) -> Result<String, Finding> {
 /// Reads the text of a configuration file, without validating what it says. Pure.
 ///
 /// # Errors
-/// Every key that does not exist; else the first value of a wrong type.
+/// Every key that does not exist and every value of a wrong type, in the order of the file.
 pub fn parse(text: &str) -> Result<Config, Vec<Finding>> {
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
         return Ok(Config::default());
     }
-    let located = Located::read(text);
-    if let Some(located) = &located {
-        let unknown = options::unknown_keys(located);
-        if !unknown.is_empty() {
-            return Err(unknown);
-        }
-    }
-    let mut path = String::new();
-    let read = serde_saphyr::with_deserializer_from_str_with_options(text, crate::source::yaml_options(), |deserializer| {
-        serde_path_to_error::deserialize(deserializer).map_err(|error| {
-            path = field::write("", error.path());
-            error.into_inner()
-        })
-    });
-    read.map_err(|error| {
-        let place = located.and_then(|located| located.exact_position(&path)).or_else(|| error.location().map(|at| (at.line(), at.column())));
-        let mut message = crate::source::yaml_message(&error);
-        if let Some(doc) = options::doc(&path).filter(|_| !message.contains("expected") || message.ends_with("scalar")) {
-            message = format!("{message}; what belongs here: {doc}");
-        }
-        vec![Finding { key: path, position: place, message }]
-    })
+    serde_saphyr::from_str_with_options(text, crate::source::yaml_options()).map_err(|error| super::faults::of(text, &error))
 }

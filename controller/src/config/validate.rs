@@ -17,7 +17,7 @@ const MAX_DRAIN_SECONDS: u64 = 86_400;
 /// `served`.
 pub fn validate(config: &Config, served: bool, readable: &dyn Fn(&Path) -> Result<(), String>) -> Vec<Finding> {
     let mut found = Vec::new();
-    sources(config, readable, &mut found);
+    sources(config, served, readable, &mut found);
     listeners(config, &mut found);
     gateway(config, &mut found);
     zones(config, readable, &mut found);
@@ -40,9 +40,9 @@ pub fn validate(config: &Config, served: bool, readable: &dyn Fn(&Path) -> Resul
     found
 }
 
-fn sources(config: &Config, readable: &dyn Fn(&Path) -> Result<(), String>, found: &mut Vec<Finding>) {
+fn sources(config: &Config, served: bool, readable: &dyn Fn(&Path) -> Result<(), String>, found: &mut Vec<Finding>) {
     match &config.source.kubernetes {
-        None if config.source.manifests.is_empty() => found.push(Finding::new(
+        None if served && config.source.manifests.is_empty() => found.push(Finding::new(
             "source.manifests",
             "no manifests are named; write the directory that holds them or kubernetes: {}, or use --manifests DIR or --kubernetes",
         )),

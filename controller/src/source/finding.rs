@@ -29,6 +29,11 @@ impl Findings {
         self.0.push(Finding { severity, field: field.into(), reason, message: message.into() });
     }
 
+    /// Takes over those of some fields.
+    pub(super) fn adopt(&mut self, others: Self, of: impl Fn(&str) -> bool) {
+        self.0.extend(others.0.into_iter().filter(|finding| of(&finding.field)));
+    }
+
     /// Whether the object is refused.
     pub(super) fn refused(&self) -> bool {
         self.0.iter().any(|finding| finding.severity == Severity::Error)

@@ -101,7 +101,7 @@ impl Parser<'_> {
             }
             Ok(Value::Null) => {}
             Ok(value) => {
-                let lines = Lines::new(chunk);
+                let lines = Lines::new(*chunk);
                 match items(&value) {
                     Some(items) => self.list(&lines, &value, items),
                     None => self.object(&lines, &value, 0),
@@ -113,7 +113,7 @@ impl Parser<'_> {
     fn list(&mut self, lines: &Lines<'_>, list: &Value, items: &[Value]) {
         let item_kind = list["kind"].as_str().and_then(|kind| kind.strip_suffix("List")).filter(|kind| !kind.is_empty());
         for (index, item) in items.iter().enumerate() {
-            if self.is_full(lines.chunk) {
+            if self.is_full(&lines.chunk) {
                 return;
             }
             match (item_kind, item) {
@@ -130,7 +130,7 @@ impl Parser<'_> {
     }
 
     fn object(&mut self, lines: &Lines<'_>, value: &Value, item: usize) {
-        let origin = self.origin(lines.chunk, item);
+        let origin = self.origin(&lines.chunk, item);
         if !value.is_object() || (item > 0 && items(value).is_some()) {
             let message = format!("Expected an object with apiVersion, kind and metadata, found {}.", describe(value));
             self.parsed.push(broken(origin, None, "", Reason::NotParsed, message));
@@ -170,12 +170,12 @@ fn describe(value: &Value) -> &'static str {
 
 /// Looks up lines of fields; the document is only read again when there is something to look up.
 struct Lines<'a> {
-    chunk: &'a Chunk<'a>,
+    chunk: Chunk<'a>,
     located: std::cell::OnceCell<Option<Located>>,
 }
 
 impl<'a> Lines<'a> {
-    const fn new(chunk: &'a Chunk<'a>) -> Self {
+    const fn new(chunk: Chunk<'a>) -> Self {
         Self { chunk, located: std::cell::OnceCell::new() }
     }
 
@@ -190,13 +190,21 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// The line of a field of the object that stands at `origin` in `content`.
-pub(crate) fn line_of(content: &[u8], origin: &Origin, field: &str) -> Option<usize> {
-    if origin.file.extension().is_some_and(|extension| extension == "json") {
-        let documents = document::json(content);
-        let (chunk, _) = documents.get(origin.document.checked_sub(1)?)?;
-        return Lines::new(chunk).line(origin.item, field);
+/// The documents of one file, each read at most once to find lines of fields in it.
+pub(crate) struct FileLines<'a>(Vec<Lines<'a>>);
+
+impl<'a> FileLines<'a> {
+    /// Takes the file apart.
+    pub(crate) fn new(content: &'a [u8], file: &Path) -> Self {
+        Self(if file.extension().is_some_and(|extension| extension == "json") {
+            document::json(content).into_iter().map(|(chunk, _)| Lines::new(chunk)).collect()
+        } else {
+            split(content).map(Lines::new).collect()
+        })
     }
-    let chunk = split(content).find(|chunk| chunk.document == origin.document)?;
-    Lines::new(&chunk).line(origin.item, field)
+
+    /// The line of a field of the object that is this document, or this item of it.
+    pub(crate) fn line(&self, document: usize, item: usize, field: &str) -> Option<usize> {
+        self.0.get(document.checked_sub(1)?)?.line(item, field)
+    }
 }

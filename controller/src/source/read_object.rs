@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::finding::Findings;
 use super::object::{Identity, Kind, Object};
-use super::strict::{self, Misfit, UnknownKey};
+use super::strict::{self, Misfit, Reading, UnknownKey};
 use super::validate;
 use crate::field;
 use crate::objects::{AddressPoolSpec, Age, Certificate, CertificateSpec, IssuerSpec, Meta, ObjectKey, ReferenceGrantSpec, Stored};
@@ -86,12 +86,10 @@ fn text<'v>(value: &'v Value, key: &str, found: &mut Findings) -> Option<&'v str
 
 /// Whose document it is; `None` after a finding.
 fn identity(kind: Kind, value: &Value, found: &mut Findings) -> Option<(Identity, ObjectMeta)> {
-    let meta = match strict::read::<ObjectMeta>(value.get("metadata").unwrap_or(&Value::Null), "metadata") {
-        Ok((meta, _)) => meta,
-        Err(misfit) => {
-            refuse_misfit(&misfit, kind, found);
-            return lenient_identity(kind, value).map(|identity| (identity, ObjectMeta::default()));
-        }
+    let reading = strict::read::<ObjectMeta>(value.get("metadata").unwrap_or(&Value::Null), "metadata");
+    let (Some(meta), []) = (reading.object, &reading.misfits[..]) else {
+        reading.misfits.iter().for_each(|misfit| refuse_misfit(misfit, kind, found));
+        return lenient_identity(kind, value).map(|identity| (identity, ObjectMeta::default()));
     };
     let Some(name) = meta.name.as_deref().filter(|name| !name.is_empty()) else {
         let generate = if meta.generate_name.is_some() { " generateName has no meaning in a file." } else { "" };
@@ -158,20 +156,15 @@ impl Frame<'_> {
         found: &mut Findings,
         check: impl Fn(&mut T, &mut Findings),
     ) -> Option<Arc<Stored<T>>> {
-        match strict::read::<T>(value, base) {
-            Ok((mut object, unknown)) => {
-                unknown.iter().for_each(|key| warn_unknown(key, self.identity.kind, matches!(self.provenance, Provenance::File(_)), found));
-                check(&mut object, found);
-                Some(Arc::new(self.stored(object)))
-            }
-            Err(misfit) => {
-                // The metadata was read before, with its findings.
-                if !misfit.field.starts_with("metadata") {
-                    refuse_misfit(&misfit, self.identity.kind, found);
-                }
-                None
-            }
-        }
+        let Reading { object, unknown, misfits } = strict::read::<T>(value, base);
+        // The metadata was read before, with its findings.
+        misfits.iter().filter(|misfit| !misfit.field.starts_with("metadata")).for_each(|misfit| refuse_misfit(misfit, self.identity.kind, found));
+        unknown.iter().for_each(|key| warn_unknown(key, self.identity.kind, matches!(self.provenance, Provenance::File(_)), found));
+        let mut object = object?;
+        let mut further = Findings::default();
+        check(&mut object, &mut further);
+        found.adopt(further, |field| !misfits.iter().any(|misfit| misfit.concerns(field)));
+        misfits.is_empty().then(|| Arc::new(self.stored(object)))
     }
 
     fn stored<T>(&self, object: T) -> Stored<T> {
@@ -194,12 +187,12 @@ impl Frame<'_> {
 /// A Secret's values must not reach a message.
 fn refuse_misfit(misfit: &Misfit, kind: Kind, found: &mut Findings) {
     let field = &misfit.field;
-    let cause = misfit.cause.to_string();
+    let cause = &misfit.cause;
     let message = match kind {
         Kind::Secret if field.starts_with("stringData") => "The value is no string. Put it in quotes.".to_owned(),
         Kind::Secret if field.starts_with("data") => "The value is not base64. Write plain text below stringData instead.".to_owned(),
         Kind::ConfigMap if field.starts_with("binaryData") => "The value is not base64. Write plain text below data instead.".to_owned(),
-        _ if cause.ends_with("a string") && !cause.contains("null") && !cause.contains("map") && !cause.contains("sequence") => {
+        _ if cause.ends_with("a string") && !cause.contains(": nothing,") && !cause.contains(": a mapping,") && !cause.contains(": a list,") => {
             format!("{cause}. Put the value in quotes.")
         }
         _ => format!("{cause}."),
