@@ -21,6 +21,8 @@ pub struct ZoneFile {
     pub soa: Option<Soa>,
     /// Everything else, in the order of the first record of each set.
     pub records: Vec<RecordSet>,
+    /// The line on which the first record of each of these sets starts, from 1.
+    pub lines: Vec<usize>,
 }
 
 /// Where and why a zone file cannot be read.
@@ -101,7 +103,7 @@ impl Reader {
         match data {
             RData::SOA(soa) => self.soa(&owner, ttl, &soa),
             data => {
-                self.push(owner, ttl, data);
+                self.push(owner, ttl, data, entry.line);
                 Ok(())
             }
         }
@@ -119,10 +121,11 @@ impl Reader {
         Ok(())
     }
 
-    fn push(&mut self, owner: Name, ttl: u32, data: RData) {
-        let records = &mut self.file.records;
+    fn push(&mut self, owner: Name, ttl: u32, data: RData, line: usize) {
+        let ZoneFile { records, lines, .. } = &mut self.file;
         let index = *self.sets.entry((owner.to_lowercase(), data.record_type().into())).or_insert_with(|| {
             records.push(RecordSet { owner, ttl, data: Vec::new() });
+            lines.push(line);
             records.len() - 1
         });
         let set = &mut records[index];

@@ -28,6 +28,8 @@ const PURE: &[&str] = &[
     "controller/src/cluster_store/ledger.rs",
     "controller/src/cluster_store/place.rs",
     "controller/src/compile",
+    "controller/src/explain",
+    "controller/src/explain.rs",
     "controller/src/lease/machine.rs",
     "controller/src/migration",
     "controller/src/migration.rs",

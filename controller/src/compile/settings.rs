@@ -71,6 +71,10 @@ pub struct ZoneSettings {
     pub soa: Option<Soa>,
     /// Records of the zone file but for the SOA.
     pub records: Vec<RecordSet>,
+    /// The zone file, if there is one.
+    pub file: Option<PathBuf>,
+    /// The line of that file on which each of the record sets starts.
+    pub lines: Vec<usize>,
 }
 
 /// Which Ingresses are ours.
@@ -218,6 +222,7 @@ impl ZoneSettings {
             }
             None => dns::zonefile::ZoneFile::default(),
         };
-        Ok(Self { origin, apex, ttl: zone.ttl, cname: cname.transpose()?, soa: content.soa, records: content.records })
+        let dns::zonefile::ZoneFile { soa, records, lines } = content;
+        Ok(Self { origin, apex, ttl: zone.ttl, cname: cname.transpose()?, soa, records, file: zone.file.clone(), lines })
     }
 }

@@ -135,6 +135,17 @@ pub enum Endpoint {
     Name(String, u16),
 }
 
+/// As people write it: `192.0.2.1:80`, `[2001:db8::1]:80`, `app.example.org:80`.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Name(name, port) if name.contains(':') => write!(f, "[{name}]:{port}"),
+            Self::Name(name, port) => write!(f, "{name}:{port}"),
+        }
+    }
+}
+
 /// What is spoken to a backend (annotation `backend-protocol`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Protocol {
@@ -147,6 +158,18 @@ pub enum Protocol {
     Grpc,
     /// HTTP/2 over TLS, not verified.
     Grpcs,
+}
+
+/// As the annotation has it.
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "HTTP",
+            Self::Https => "HTTPS",
+            Self::Grpc => "GRPC",
+            Self::Grpcs => "GRPCS",
+        })
+    }
 }
 
 impl Protocol {
