@@ -217,3 +217,31 @@ fn unbound(failure: &gateway::l4::BindFailure) -> Problem {
         message: format!("{failure}; free the address and port on this machine, or take it out of the pool"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::state::StateDir;
+
+    #[test]
+    fn problems_are_told_with_the_line_of_their_field() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("a.yaml");
+        let manifest = "apiVersion: v1\nkind: Service\nmetadata:\n  name: a\n  annotations:\n    metallb.io/address-pool: none\n\
+                        spec: {type: LoadBalancer, ports: [{port: 80}]}\n";
+        std::fs::write(&file, manifest).unwrap();
+        let effects = Effects::open(Arc::new(StateDir::open(&directory.path().join("state")).unwrap())).unwrap();
+        let outlets = Outlets::default();
+        let published = outlets.published.subscribe();
+        let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
+        let settings = Settings::from_config(&crate::config::Config::default(), &BTreeMap::new()).unwrap();
+        let mut passes = Passes::new(settings, effects, metrics, outlets);
+        let read = Arc::new(crate::source::read(&[file]).unwrap());
+        let inputs = Inputs { read, held: Arc::default(), unbound: vec![], conflicts: vec![], serials: Authority::Own, replica: None };
+        passes.run(&inputs, SystemTime::UNIX_EPOCH);
+        let view = published.borrow().view.clone();
+        let told: Vec<_> = view.problems.iter().map(|problem| (problem.field.as_str(), problem.origin.as_ref().unwrap().line)).collect();
+        assert_eq!(told, [("metadata.annotations[metallb.io/address-pool]", 6)]);
+    }
+}
