@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::certificates::ParsedCertificate;
-use crate::listen::{Clients, Edge, Kind, Metrics, Port, Tls, bind, log_panic};
+use crate::listen::{Clients, Edge, Kind, Metrics, Port, Refuse, Tls, bind, log_panic};
 use crate::proxy::App;
 use crate::{Limits, Options, Snapshot};
 
@@ -69,9 +69,9 @@ impl Gateway {
     /// An address is taken or not allowed, the registry has these metrics already, or there is no randomness to make keys of.
     pub fn bind(options: Options, snapshots: Arc<ArcSwap<Snapshot>>, registry: &prometheus::Registry) -> Result<Self, BindError> {
         let app = App::new(&options, Arc::clone(&snapshots), registry)?;
-        let pruning = Box::pin(app.prune_always(PRUNE_PERIOD));
+        let (pruning, refuse) = (Box::pin(app.prune_always(PRUNE_PERIOD)), app.refuser());
         let proxy = proxy(app, &options.limits);
-        Ok(Self { server: Server::bind(options, snapshots, registry, proxy)?, pruning })
+        Ok(Self { server: Server::bind(options, snapshots, registry, proxy, refuse)?, pruning })
     }
 
     /// Where it listens.
@@ -110,11 +110,13 @@ fn upstream_options() -> ServerConf {
     ServerConf { threads: runtime_threads(), upstream_keepalive_pool_size: 1024, max_retries: 3, ..ServerConf::default() }
 }
 
-/// ingress-nginx closes a connection after 1000 requests to give its memory back; ours are cheaper to keep.
+/// ingress-nginx closes a connection after 1000 requests to give its memory back; ours are cheaper to keep. CONNECT comes to the filters, which refuse it
+/// as they refuse everything else.
 fn server_options(limits: &Limits) -> HttpServerOptions {
     let mut options = HttpServerOptions::default();
     options.keepalive_request_limit = Some(10_000);
     options.h2_idle_timeout = Some(limits.idle);
+    options.allow_connect_method_proxying = true;
     options
 }
 
@@ -134,7 +136,13 @@ pub(crate) struct Server<P> {
 }
 
 impl<P: HttpServerApp + Send + Sync + 'static> Server<P> {
-    pub(crate) fn bind(options: Options, snapshots: Arc<ArcSwap<Snapshot>>, registry: &prometheus::Registry, proxy: P) -> Result<Self, BindError> {
+    pub(crate) fn bind(
+        options: Options,
+        snapshots: Arc<ArcSwap<Snapshot>>,
+        registry: &prometheus::Registry,
+        proxy: P,
+        refuse: Arc<dyn Refuse>,
+    ) -> Result<Self, BindError> {
         let fallback = ParsedCertificate::self_signed_default(&rcgen::KeyPair::generate()?)?;
         let http = options.http.into_iter().map(|address| (Kind::Http, address));
         let https = options.https.into_iter().map(|address| (Kind::Https, address));
@@ -152,6 +160,7 @@ impl<P: HttpServerApp + Send + Sync + 'static> Server<P> {
                 tls: Tls::new(snapshots, Arc::clone(fallback.key()))?,
                 limits: options.limits,
                 metrics: Metrics::new(registry)?,
+                refuse,
                 shutdown: watch,
                 clients: Clients::new(options.max_connections_per_client),
                 slots: Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS))),

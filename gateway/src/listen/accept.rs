@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::clients::Admitted;
-use super::{Clients, Kind, Limits, Metrics, Tls};
+use super::{Clients, Kind, Limits, Metrics, Refuse, Tls};
 
 /// Pause after the system is out of descriptors or memory; what is open then has time to end.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -25,6 +25,8 @@ pub(crate) struct Edge<P> {
     pub(crate) tls: Tls,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
+    /// Answers what the proxy does not.
+    pub(crate) refuse: Arc<dyn Refuse>,
     /// Turns true when connections are to end with the request that is under way. Never marked as seen here: each connection clones it to see the change.
     pub(crate) shutdown: ShutdownWatch,
     /// A permit for each open connection.

@@ -7,7 +7,6 @@ use std::time::SystemTime;
 use pingora_core::apps::{HttpServerApp, ReusedHttpStream, ServerApp};
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -15,12 +14,7 @@ use super::accept::Edge;
 use super::request_body::Timed;
 use super::stream::{GwStream, Transport};
 use super::tls::{Accepted, HandshakeError};
-use super::{ConnInfo, Kind, TlsInfo, UnderWay};
-
-/// What a client is told that sends HTTP to the HTTPS port.
-const PLAIN_HTTP_ANSWER: &[u8] =
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 58\r\nConnection: close\r\n\r\n\
-    This port speaks HTTPS, and a plain HTTP request was sent.";
+use super::{ConnInfo, Kind, Refusal, TlsInfo, UnderWay};
 
 impl<P: HttpServerApp + Send + Sync + 'static> Edge<P> {
     /// Serves a connection to its end.
@@ -38,7 +32,7 @@ impl<P: HttpServerApp + Send + Sync + 'static> Edge<P> {
     }
 
     fn stream(&self, transport: Transport, connection: ConnInfo) -> Option<GwStream> {
-        GwStream::new(transport, connection, self.limits, SystemTime::now())
+        GwStream::new(transport, connection, self.limits, Arc::clone(&self.refuse), SystemTime::now())
             .inspect_err(|error| tracing::error!(%error, "cannot serve a connection"))
             .ok()
     }
@@ -71,9 +65,8 @@ impl<P: HttpServerApp + Send + Sync + 'static> Edge<P> {
     }
 
     async fn refuse_plain_http(&self, tcp: TcpStream, connection: ConnInfo) {
-        if let Some(mut stream) = self.stream(Transport::Plain(tcp), connection)
-            && stream.write_all(PLAIN_HTTP_ANSWER).await.is_ok()
-        {
+        if let Some(mut stream) = self.stream(Transport::Plain(tcp), connection) {
+            stream.refuse(Refusal::PlainHttp);
             pingora_core::protocols::Shutdown::shutdown(&mut stream).await;
         }
     }

@@ -23,7 +23,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
 
 use super::progress::{Progress, Protocol};
-use super::{ConnInfo, Limits, UnderWay};
+use super::{ConnInfo, Limits, Refusal, Refuse, UnderWay};
 
 /// Head and the first of the body leave in one segment or TLS record; larger writes pass by.
 const WRITE_BUFFER: usize = 16 * 1024;
@@ -123,6 +123,9 @@ pub(super) struct GwStream {
     /// Whether the flush under way has let others go first.
     yielded: bool,
     limits: Limits,
+    refuse: Arc<dyn Refuse>,
+    /// The client was answered here.
+    refused: bool,
     tls: Option<Arc<SslDigest>>,
     socket: Arc<SocketDigest>,
     connection: Arc<ProxyDigest>,
@@ -131,7 +134,13 @@ pub(super) struct GwStream {
 
 impl GwStream {
     /// `established` is told to Pingora for its logs alone.
-    pub(super) fn new(mut transport: Transport, connection: ConnInfo, limits: Limits, established: SystemTime) -> pingora_core::Result<Self> {
+    pub(super) fn new(
+        mut transport: Transport,
+        connection: ConnInfo,
+        limits: Limits,
+        refuse: Arc<dyn Refuse>,
+        established: SystemTime,
+    ) -> pingora_core::Result<Self> {
         let protocol = if transport.is_http2() { Protocol::Http2 } else { Protocol::Http1 };
         let socket = SocketDigest::from_raw_fd(transport.tcp_mut().as_raw_fd());
         // The cells are new and empty, so setting them cannot fail.
@@ -151,6 +160,8 @@ impl GwStream {
             given_up: false,
             yielded: false,
             limits,
+            refuse,
+            refused: false,
             tls,
             socket: Arc::new(socket),
             connection: Arc::new(connection),
@@ -169,6 +180,21 @@ impl GwStream {
         if self.unsent.bytes.is_empty() && self.unsent.bytes.capacity() > IDLE_BUFFER {
             self.unsent.bytes = Vec::new();
         }
+    }
+
+    /// Answers in place of the proxy.
+    pub(super) fn refuse(&mut self, refusal: Refusal) {
+        let connection = self.connection.user_data.as_ref().and_then(|connection| connection.downcast_ref());
+        if let Some(connection) = connection.filter(|_| !self.refused) {
+            self.refused = true;
+            let answer = self.refuse.refuse(connection, refusal);
+            self.unsent.bytes.extend_from_slice(&answer);
+        }
+    }
+
+    /// Whether what is written is Pingora's own answer to a request that it refused: every other one is seen by a filter before it is answered.
+    fn is_refused(&self) -> bool {
+        !self.under_way.get() && !self.is_http2()
     }
 
     /// Writes to the transport, and fails once the client has taken nothing for too long.
@@ -269,6 +295,10 @@ impl AsyncRead for GwStream {
 impl AsyncWrite for GwStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.is_refused() {
+            this.refuse(Refusal::Malformed);
+            return Poll::Ready(Ok(bytes.len()));
+        }
         if this.unsent.bytes.len() + bytes.len() > WRITE_BUFFER {
             ready!(this.poll_drain(cx))?;
         }

@@ -51,6 +51,9 @@ impl ProxyHttp for Local {
     fn new_ctx(&self) {}
 
     async fn request_filter(&self, session: &mut Session, (): &mut ()) -> pingora_core::Result<bool> {
+        if let Some(connection) = super::conn_info(session) {
+            connection.under_way.set(true);
+        }
         let (status, body) = match session.req_header().uri.path() {
             "/connection" => (200, format!("{:?}", super::conn_info(session))),
             "/large" => (200, "x".repeat(1 << 20)),
@@ -87,6 +90,16 @@ struct Running {
     task: JoinHandle<()>,
 }
 
+/// What is refused here.
+#[derive(Debug)]
+struct Refused;
+
+impl super::Refuse for Refused {
+    fn refuse(&self, _connection: &super::ConnInfo, refusal: super::Refusal) -> Vec<u8> {
+        format!("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n{refusal:?}").into_bytes()
+    }
+}
+
 fn options() -> Options {
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
     Options { http: vec![loopback], https: vec![loopback], ..Options::default() }
@@ -99,7 +112,8 @@ fn limited(limits: Limits) -> Options {
 fn bind(options: &Options, snapshot: Snapshot) -> Result<(Server<HttpProxy<Local>>, Running), BindError> {
     let snapshots = Arc::new(ArcSwap::from_pointee(snapshot));
     let (registry, release) = (Registry::new(), Arc::new(Semaphore::new(0)));
-    let server = Server::bind(options.clone(), Arc::clone(&snapshots), &registry, proxy(Local { release: Arc::clone(&release) }, &options.limits))?;
+    let proxy = proxy(Local { release: Arc::clone(&release) }, &options.limits);
+    let server = Server::bind(options.clone(), Arc::clone(&snapshots), &registry, proxy, Arc::new(Refused))?;
     let (addresses, stop) = (server.local_addresses(), CancellationToken::new());
     Ok((server, Running { addresses, snapshots, registry, release, stop, task: tokio::spawn(async {}) }))
 }

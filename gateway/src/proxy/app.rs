@@ -17,7 +17,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use super::access::Asked;
-use super::access_log::AccessLogWriter;
+use super::access_log::Log;
 use super::answer::{self, Reason};
 use super::authenticate::Authenticator;
 use super::backend::{MAX_TRIES, Tried};
@@ -27,11 +27,11 @@ use super::external_auth::ExternalAuthenticator;
 use super::external_name::{ExternalNames, ResolveError};
 use super::forwarded::Client;
 use super::metrics::{InFlight, Metrics};
+use super::refuse::Refuser;
 use super::retry::{self, Failure, Sent};
 use super::runtime::{self, Runtime};
 use super::{finish, headers, peer, request, request_id, respond};
 use crate::listen::{conn_info, request_body};
-use crate::options::AccessLog;
 use crate::server::BindError;
 use crate::table::{Backend, Endpoint};
 use crate::{Limits, Options, Snapshot};
@@ -47,7 +47,7 @@ pub(crate) struct App {
     pub(super) external_authenticator: ExternalAuthenticator,
     external_names: Arc<ExternalNames>,
     pub(super) runtime: Arc<Runtime>,
-    pub(super) access_log: Option<(AccessLog, AccessLogWriter)>,
+    pub(super) access_log: Option<Arc<Log>>,
 }
 
 impl App {
@@ -70,13 +70,7 @@ impl App {
         log: Box<dyn io::Write + Send>,
     ) -> Result<Self, BindError> {
         let metrics = Metrics::new(registry)?;
-        let access_log = match options.access_log {
-            AccessLog::Off => None,
-            format => {
-                let writer = AccessLogWriter::start(log, metrics.dropped_lines.clone());
-                Some((format, writer.map_err(BindError::AccessLog)?))
-            }
-        };
+        let log = Log::start(options.access_log, log, metrics.dropped_lines.clone());
         let turns = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let (external_names, runtime) = (ExternalNames::new(options.allow_loopback_external_names), Arc::new(Runtime::new(metrics)));
         Ok(Self {
@@ -89,8 +83,13 @@ impl App {
             external_authenticator: ExternalAuthenticator::new(Arc::clone(&external_names), Arc::clone(&runtime), options.public_https_port),
             external_names,
             runtime,
-            access_log,
+            access_log: log.map_err(BindError::AccessLog)?.map(Arc::new),
         })
+    }
+
+    /// Answers what never comes to the filters, in the same way as they do.
+    pub(crate) fn refuser(&self) -> Arc<Refuser> {
+        Arc::new(Refuser { runtime: Arc::clone(&self.runtime), access_log: self.access_log.clone() })
     }
 
     /// Forgets in each period what no route needs any more; never ends.
@@ -121,7 +120,7 @@ impl App {
 
     /// Answers a request here.
     async fn answer(&self, session: &mut Session, ctx: &mut Ctx, reason: &Reason) -> Result<()> {
-        if *reason == Reason::BadRequest {
+        if matches!(reason, Reason::BadRequest | Reason::MethodNotAllowed) {
             // What follows it on the connection could be anything.
             session.set_keepalive(None);
         }
@@ -204,20 +203,22 @@ impl ProxyHttp for App {
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+        // Before anything can be answered: see `GwStream`.
+        if let Some(connection) = conn_info(session) {
+            connection.under_way.set(true);
+        }
         if let Some(target) = request::origin_form(session.req_header().raw_path()).filter(|_| !session.as_downstream().is_http2()) {
             session.req_header_mut().set_raw_path(&target)?;
         }
         headers::forget_case(session.req_header_mut())?;
         self.set_deadlines(session);
-        if let Some(connection) = conn_info(session) {
-            connection.under_way.set(true);
-        }
         let snapshot = self.snapshots.load_full();
         let header = session.req_header();
         ctx.request_id = request_id::choose(header.headers.get(super::forwarded::X_REQUEST_ID), rand::random);
         let target = header.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
         let tls = conn_info(session).and_then(|connection| connection.tls.as_ref());
         let facts = decide::Request {
+            method: &header.method,
             authority: request::authority(&header.uri, &header.headers),
             target,
             path: header.uri.path(),

@@ -1,10 +1,10 @@
-//! What is done with a request before any user or body is looked at, in this order: answer a challenge of a certificate authority, refuse what is malformed,
-//! select the route, redirect to HTTPS, check the client's address. Pure.
+//! What is done with a request before any user or body is looked at, in this order: refuse CONNECT, answer a challenge of a certificate authority, refuse
+//! what is malformed, select the route, redirect to HTTPS, check the client's address. Pure.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::answer::Reason;
 use super::request::{self, Malformed};
@@ -15,6 +15,8 @@ use crate::table::{Action, Route, Selection, path};
 /// A request, as far as it decides anything.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Request<'a> {
+    /// Its method.
+    pub(super) method: &'a Method,
     /// Host with its port, or what stands in its place.
     pub(super) authority: Result<&'a str, Malformed>,
     /// Path and query, as sent.
@@ -44,6 +46,10 @@ pub(super) enum Decision<'a> {
 
 /// Decides.
 pub(super) fn decide<'a>(snapshot: &'a Snapshot, public_https_port: u16, request: &Request<'_>) -> Decision<'a> {
+    // A tunnel to wherever the client likes is no backend's business.
+    if request.method == Method::CONNECT {
+        return Decision::Answer(Reason::MethodNotAllowed, None);
+    }
     if let Some(authorization) = challenge(snapshot, request) {
         return Decision::Challenge(authorization);
     }
@@ -171,6 +177,7 @@ mod tests {
         snapshot.challenges.http01.insert(("c.test".into(), "token".into()), "print".into());
         let headers = HeaderMap::new();
         let request = Request {
+            method: &if target.is_empty() { Method::CONNECT } else { Method::GET },
             authority: if authority.is_empty() { Err(Malformed::NoHost) } else { Ok(authority) },
             target,
             path: target.split('?').next().unwrap_or_default(),
@@ -209,6 +216,8 @@ mod tests {
             // A challenge comes before everything that could refuse it.
             (strict(), fail(), Some("a.test"), false, "c.test", challenge, "challenge print"),
             (strict(), fail(), None, true, "C.test.:80", challenge, "challenge print"),
+            // Also to a host that is served.
+            (open(), forward(), None, true, "c.test", "", "405 "),
             // What is malformed is not looked at further.
             (strict(), fail(), Some("a.test"), false, "", "/app", "400 "),
             (strict(), fail(), Some("a.test"), false, "c test", "/app", "400 "),

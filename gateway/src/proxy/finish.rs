@@ -6,12 +6,11 @@ use http::{Version, header};
 use pingora_core::Error;
 use pingora_proxy::Session;
 
-use super::access_log::{self, Entry};
+use super::access_log::Entry;
 use super::app::{App, client_address, is_tls};
 use super::ctx::Ctx;
 use super::metrics::Finished;
 use super::request;
-use crate::options::AccessLog;
 
 /// Status in log and metrics of a request whose client went away before an answer, nginx's number for it.
 const CLIENT_GONE: u16 = 499;
@@ -39,10 +38,10 @@ pub(super) fn request(app: &App, session: &Session, error: Option<&Error>, ctx: 
 }
 
 fn log(app: &App, session: &Session, ctx: &Ctx, finished: &Finished<'_>, at: SystemTime) {
-    let Some((format, writer)) = &app.access_log else { return };
+    let Some(log) = &app.access_log else { return };
     let request = session.req_header();
     let header_bytes: usize = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    let entry = Entry {
+    log.write(&Entry {
         at,
         client: client_address(session),
         user: ctx.user.as_deref(),
@@ -61,16 +60,11 @@ fn log(app: &App, session: &Session, ctx: &Ctx, finished: &Finished<'_>, at: Sys
         upstream: ctx.backend().map_or("", |(backend, _)| &backend.name),
         tries: &ctx.tries,
         request_id: ctx.request_id.to_str().unwrap_or_default(),
-    };
-    let mut line = Vec::with_capacity(512);
-    match format {
-        AccessLog::Nginx => access_log::nginx(&entry, &mut line),
-        AccessLog::Json | AccessLog::Off => access_log::json(&entry, &mut line),
-    }
-    writer.write(&line);
+    });
 }
 
-const fn version(version: Version) -> &'static str {
+/// How the log names a version of HTTP.
+pub(super) const fn version(version: Version) -> &'static str {
     match version {
         Version::HTTP_09 => "HTTP/0.9",
         Version::HTTP_10 => "HTTP/1.0",

@@ -8,7 +8,8 @@ use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::forwarded::{self, Client};
 
-const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000; includeSubDomains");
+/// Has browsers use HTTPS for a host from now on.
+pub(super) const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000; includeSubDomains");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 /// Fields that an upstream gets in addition to those of the client, at most.
 const ADDED: usize = 11;

@@ -18,6 +18,7 @@ mod headers;
 mod metrics;
 mod peer;
 mod redirect;
+mod refuse;
 mod request;
 mod request_id;
 mod respond;

@@ -17,7 +17,8 @@ async fn others_have_their_turn_before_each_answer_is_sent() {
     client.set_read_timeout(Some(DEADLINE)).unwrap();
     let (server, peer) = listener.accept().await.unwrap();
     let connection = ConnInfo { peer, local: server.local_addr().unwrap(), tls: None, under_way: UnderWay::default() };
-    let mut stream = GwStream::new(Transport::Plain(server), connection, Limits::default(), SystemTime::UNIX_EPOCH).unwrap();
+    connection.under_way.set(true);
+    let mut stream = GwStream::new(Transport::Plain(server), connection, Limits::default(), Arc::new(Refused), SystemTime::UNIX_EPOCH).unwrap();
     let mut cx = Context::from_waker(Waker::noop());
     let mut flush = |stream: &mut GwStream| Pin::new(stream).poll_flush(&mut cx);
     assert!(flush(&mut stream).is_ready(), "nothing to send is nothing to wait for");

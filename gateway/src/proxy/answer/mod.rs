@@ -14,6 +14,8 @@ pub(super) enum Reason {
     Redirect(HeaderValue),
     /// 400: the request cannot be understood, or could be understood in two ways.
     BadRequest,
+    /// 400: HTTP in the clear on a port for HTTPS.
+    PlainHttp,
     /// 401, with the realm that the user is shown.
     Unauthorized(HeaderValue),
     /// 302 to where users sign in.
@@ -26,6 +28,8 @@ pub(super) enum Reason {
     Forbidden,
     /// 404: no rule for this host and path.
     NotFound,
+    /// 405: CONNECT.
+    MethodNotAllowed,
     /// 413.
     BodyTooLarge,
     /// 414.
@@ -82,13 +86,14 @@ impl Reason {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Redirect(_) => StatusCode::PERMANENT_REDIRECT,
-            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::BadRequest | Self::PlainHttp => StatusCode::BAD_REQUEST,
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::SignIn(_) => StatusCode::FOUND,
             Self::Denied(denied) => denied.status,
             Self::NoVerdict => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
@@ -105,12 +110,14 @@ impl Reason {
         match self {
             Self::Redirect(_) => "This address is served over HTTPS.",
             Self::BadRequest => "The request is malformed or ambiguous.",
+            Self::PlainHttp => "This port speaks HTTPS, and a plain HTTP request was sent.",
             Self::Unauthorized(_) => "A user name and password are needed here.",
             Self::SignIn(_) => "You have to sign in first.",
             Self::Denied(_) => "This site's login service does not let you in.",
             Self::NoVerdict => "This site's login service does not answer. Try again in a moment.",
             Self::Forbidden => "Your network address may not use this site.",
             Self::NotFound => "Nothing is published under this address.",
+            Self::MethodNotAllowed => "Tunnels through this server are not allowed.",
             Self::BodyTooLarge => "What was sent is larger than this site accepts.",
             Self::TargetTooLong => "The address is too long.",
             Self::Misdirected => "This connection is for another host; open a new one.",
@@ -126,6 +133,7 @@ impl Reason {
         let all = |name: HeaderName, values: &[HeaderValue]| values.iter().map(|value| (name.clone(), value.clone())).collect::<Vec<_>>();
         match self {
             Self::Redirect(location) => vec![(header::LOCATION, location.clone())],
+            Self::MethodNotAllowed => vec![(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))],
             Self::Unauthorized(challenge) => vec![(header::WWW_AUTHENTICATE, challenge.clone())],
             Self::SignIn(page) => [vec![(header::LOCATION, page.location.clone())], all(header::SET_COOKIE, &page.cookies)].concat(),
             Self::Denied(denied) => [all(header::WWW_AUTHENTICATE, &denied.challenges), all(header::SET_COOKIE, &denied.cookies)].concat(),

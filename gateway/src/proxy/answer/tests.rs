@@ -21,9 +21,11 @@ fn every_reason_has_its_status() {
     for (reason, status) in [
         (Reason::Redirect(location), 308),
         (Reason::BadRequest, 400),
+        (Reason::PlainHttp, 400),
         (Reason::Unauthorized(basic_challenge("x")), 401),
         (Reason::Forbidden, 403),
         (Reason::NotFound, 404),
+        (Reason::MethodNotAllowed, 405),
         (Reason::BodyTooLarge, 413),
         (Reason::TargetTooLong, 414),
         (Reason::Misdirected, 421),

@@ -116,9 +116,9 @@ impl Peek for Stream {}
 
 /// The access log of a test.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
+pub(in crate::proxy) struct Lines(Arc<Mutex<Vec<u8>>>);
 
-impl io::Write for Log {
+impl io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
@@ -128,8 +128,8 @@ impl io::Write for Log {
     }
 }
 
-impl Log {
-    pub(super) fn text(&self) -> String {
+impl Lines {
+    pub(in crate::proxy) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 }
@@ -139,7 +139,7 @@ pub(super) struct Front {
     pub(super) address: SocketAddr,
     pub(super) snapshots: Arc<ArcSwap<Snapshot>>,
     pub(super) registry: prometheus::Registry,
-    pub(super) log: Log,
+    pub(super) log: Lines,
     accepting: tokio::task::JoinHandle<()>,
     pruning: tokio::task::JoinHandle<()>,
     _stop: tokio::sync::watch::Sender<bool>,
@@ -158,7 +158,7 @@ impl Front {
     }
 
     pub(super) async fn with(port: Port, snapshot: Snapshot, options: Options) -> Self {
-        let (snapshots, registry, log) = (Arc::new(ArcSwap::from_pointee(snapshot)), prometheus::Registry::new(), Log::default());
+        let (snapshots, registry, log) = (Arc::new(ArcSwap::from_pointee(snapshot)), prometheus::Registry::new(), Lines::default());
         let app = App::with_log(&options, Arc::clone(&snapshots), &registry, Box::new(log.clone())).unwrap();
         let pruning = tokio::spawn(app.prune_always(Duration::from_millis(5)));
         let conf = Arc::new(ServerConf { max_retries: 3, ..ServerConf::default() });

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod client;
-mod front;
+pub(in crate::proxy) mod front;
 mod upstream;
 mod whole;
 
@@ -12,5 +12,6 @@ mod http2;
 mod local;
 mod observed;
 mod passing;
+mod refused;
 mod streaming;
 mod tunnel;

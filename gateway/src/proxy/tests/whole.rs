@@ -23,8 +23,8 @@ use crate::{CertificateTable, Gateway, Limits, Options, ParsedCertificate, Snaps
 const MIB: usize = 1 << 20;
 const SHORT: Duration = Duration::from_millis(100);
 
-struct Running {
-    addresses: LocalAddresses,
+pub(super) struct Running {
+    pub(super) addresses: LocalAddresses,
     registry: prometheus::Registry,
     task: tokio::task::JoinHandle<()>,
 }
@@ -36,7 +36,7 @@ impl Drop for Running {
 }
 
 impl Running {
-    fn start(snapshot: Snapshot, limits: Limits) -> Self {
+    pub(super) fn start(snapshot: Snapshot, limits: Limits) -> Self {
         let loopback = "127.0.0.1:0".parse().unwrap();
         let options = Options { http: vec![loopback], https: vec![loopback], access_log: AccessLog::Off, limits, ..Options::default() };
         let registry = prometheus::Registry::new();
@@ -44,15 +44,15 @@ impl Running {
         Self { addresses: gateway.local_addresses(), registry, task: tokio::spawn(gateway.run(CancellationToken::new())) }
     }
 
-    async fn http(&self) -> Client {
+    pub(super) async fn http(&self) -> Client {
         Client::connect(self.addresses.http[0]).await
     }
 
-    async fn http2(&self) -> h2::client::SendRequest<Bytes> {
+    pub(super) async fn http2(&self) -> h2::client::SendRequest<Bytes> {
         within(http2(self.addresses.https[0]).await.0.ready()).await.unwrap()
     }
 
-    fn metrics(&self) -> String {
+    pub(super) fn metrics(&self) -> String {
         prometheus::TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap()
     }
 }
