@@ -128,7 +128,7 @@ impl Passes {
             stale: inputs.read.stale,
             ignored: inputs.read.objects.others.clone(),
             public_addresses: compiled.public.addresses.clone(),
-            basis: Some(Basis { settings: self.settings.clone(), read: inputs.read.clone(), rules: compiled.ownership }),
+            basis: Some(Basis { settings: self.settings.clone(), read: inputs.read.clone(), rules: compiled.ownership, standing: compiled.standing }),
         };
         let view = self.publish(view, inputs.replica.clone());
         if self.outlets.cluster.receiver_count() > 0 {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::addresses::Standing;
 use crate::compile::{CertificateReport, DnsReport, RefusedClaim, Report, ServiceReport, Settings, TlsReport};
 use crate::ownership::Rules;
 use crate::problem::{ObjectRef, Problem};
@@ -75,6 +76,8 @@ pub struct Basis {
     pub read: Arc<Read>,
     /// The rules of ownership.
     pub rules: Arc<Rules>,
+    /// Who holds which address.
+    pub standing: Arc<Standing>,
 }
 
 /// `/api/v1/status`.

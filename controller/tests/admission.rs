@@ -28,6 +28,9 @@ const JUDGED: [Reason; 7] = [
     Reason::NoEffect,
 ];
 
+/// Reasons that time may mend, of which a Service is warned.
+const WARNED: [Reason; 3] = [Reason::PoolExhausted, Reason::AddressTaken, Reason::QuotaExceeded];
+
 fn settings(case: &Path) -> Settings {
     let mut config = Config::default();
     if let Ok(text) = std::fs::read_to_string(case.join("config.yaml")) {
@@ -90,7 +93,17 @@ fn differences(runtime: &Compiled, object: &ObjectRef, (denied, warnings): &(BTr
     let missed = expected.iter().filter(|line| !denied.contains(*line)).map(|line| format!("{object}: not refused: {line}"));
     let invented = denied.iter().filter(|line| !known.contains(*line)).map(|line| format!("{object}: refused: {line}"));
     let unsaid = hints.filter(|hint| hint.len() < 250 && !warnings.contains(hint)).map(|hint| format!("{object}: not said: {hint}"));
-    missed.chain(invented).chain(unsaid).collect()
+    missed.chain(invented).chain(unsaid).chain(waits(runtime, object, warnings)).collect()
+}
+
+/// Where they differ in what a Service waits for.
+fn waits(runtime: &Compiled, object: &ObjectRef, warnings: &[String]) -> Option<String> {
+    let waits = of(runtime, object).filter(|problem| WARNED.contains(&problem.reason) && &*object.kind == "Service");
+    let expected: Vec<String> = waits.map(|problem| format!("{}: {}", problem.field, problem.message)).collect();
+    let said = |line: &&String| ["spec.type: ", "spec.loadBalancerIP: ", "metadata.annotations[metallb"].iter().any(|field| line.starts_with(field));
+    let unsaid = expected.iter().any(|line| !warnings.contains(line));
+    let invented = expected.is_empty() && warnings.iter().filter(said).any(|line| line.contains(" is held by Service ") || line.contains(" of no "));
+    (unsaid || invented).then(|| format!("{object}: waits for {expected:?}, and is told {warnings:?}"))
 }
 
 #[test]
@@ -103,7 +116,8 @@ fn the_webhook_says_what_the_runtime_says() {
         let view = |others: &Objects| {
             let compiled = compile(others, &settings, &Facts::default());
             let read = Arc::new(Read { objects: others.clone(), problems: Vec::new(), stale: false });
-            View { basis: Some(Basis { settings: settings.clone(), read, rules: compiled.ownership }), report: compiled.report, ..View::default() }
+            let basis = Basis { settings: settings.clone(), read, rules: compiled.ownership, standing: compiled.standing };
+            View { basis: Some(basis), report: compiled.report, ..View::default() }
         };
         for (key, stored) in &objects.ingresses {
             others.ingresses.remove(key);
@@ -121,6 +135,8 @@ fn the_webhook_says_what_the_runtime_says() {
             others.services.insert(key.clone(), Arc::clone(&new));
             found.extend(differences(&compile(&others, &settings, &Facts::default()), &stored.reference, &asked(&before, &new)));
             others.services.insert(key.clone(), stored.clone());
+            let held = Facts { allocations: runtime.allocations.clone(), ..Facts::default() };
+            found.extend(differences(&compile(&objects, &settings, &held), &stored.reference, &asked(&view(&objects), stored)));
             judged += 1;
         }
     }

@@ -8,11 +8,12 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::objects::ObjectKey;
 
-use super::choice::{Plan, complete, plan};
-use super::ledger::{Asker, Ledger};
+use super::choice::{Plan, Question, complete, plan};
+use super::ledger::{Asker, Cursors, Ledger};
 use super::{Allocation, Allocations, Claim, Families, Family, PoolRanges, Quota, Refusal};
 
 /// The allocation, and why some Services have none.
@@ -24,9 +25,17 @@ pub struct Outcome {
     pub refusals: BTreeMap<ObjectKey, Refusal>,
 }
 
+/// An allocation as it stands, for whoever asks what one more Service would get.
+#[derive(Debug, Default)]
+pub struct Standing {
+    pools: PoolRanges,
+    ledger: Ledger,
+    cursors: Cursors,
+}
+
 /// One Service while the allocation is worked out.
 struct Case<'a> {
-    asker: Asker<'a>,
+    asker: Asker,
     held: Option<&'a Allocation>,
     plan: Result<Plan<'a>, Refusal>,
     addresses: Vec<IpAddr>,
@@ -34,31 +43,43 @@ struct Case<'a> {
 
 /// Decides who holds which address. The order of the claims does not matter; of two claims of one Service the older counts.
 #[must_use]
-pub fn allocate(pools: &PoolRanges, quota: &Quota, held: &Allocations, claims: &[Claim]) -> Outcome {
+pub fn allocate(pools: &PoolRanges, quota: &Quota, held: &Allocations, claims: &[Arc<Claim>]) -> (Outcome, Standing) {
     let mut cases = by_age(pools, held, claims);
-    let mut ledger = Ledger::new(pools);
+    let (mut ledger, mut cursors) = (Ledger::default(), Cursors::new(pools));
     for as_it_was in [true, false] {
         for case in cases.iter_mut().filter(|case| case.is_as_it_was() == as_it_was) {
-            case.keep(pools, &mut ledger);
+            case.keep(pools, &ledger);
+            case.addresses.iter().for_each(|address| ledger.take(&case.asker, *address));
         }
     }
     for case in &mut cases {
         // Whether it is refused, and by whom, is asked below, when everybody has had their turn: so a second pass says the same.
-        let _ = case.serve(pools, quota, &mut ledger);
+        let _ = case.serve(pools, quota, &mut ledger, &mut cursors);
     }
     let mut outcome = Outcome::default();
     for mut case in cases {
-        if let Err(refusal) = case.serve(pools, quota, &mut ledger) {
-            outcome.refusals.insert(case.asker.claim.service.clone(), refusal);
-        }
         let service = case.asker.claim.service.clone();
+        if let Err(refusal) = case.serve(pools, quota, &mut ledger, &mut cursors) {
+            outcome.refusals.insert(service.clone(), refusal);
+        }
         outcome.allocations.services.extend(case.allocation(pools).map(|allocation| (service, allocation)));
     }
-    outcome
+    (outcome, Standing { pools: pools.clone(), ledger, cursors })
 }
 
-fn by_age<'a>(pools: &'a PoolRanges, held: &'a Allocations, claims: &'a [Claim]) -> Vec<Case<'a>> {
-    let mut oldest = BTreeMap::<&ObjectKey, &Claim>::new();
+impl Standing {
+    /// Why this Service would not have (all of) what it asks for, were it the last to ask: all others have what they have.
+    #[must_use]
+    pub fn refusal(&self, quota: &Quota, claim: &Arc<Claim>) -> Option<Refusal> {
+        let held = self.ledger.held(&self.pools, &claim.service);
+        let mut case = Case::new(&self.pools, held.as_ref(), claim);
+        case.keep(&self.pools, &self.ledger);
+        case.lacking(&self.pools, quota, &self.ledger, &mut self.cursors.clone()).err()
+    }
+}
+
+fn by_age<'a>(pools: &PoolRanges, held: &'a Allocations, claims: &'a [Arc<Claim>]) -> Vec<Case<'a>> {
+    let mut oldest = BTreeMap::<&ObjectKey, &Arc<Claim>>::new();
     for claim in claims {
         let known = oldest.entry(&claim.service).or_insert(claim);
         if claim.age < known.age {
@@ -71,25 +92,27 @@ fn by_age<'a>(pools: &'a PoolRanges, held: &'a Allocations, claims: &'a [Claim])
 }
 
 impl<'a> Case<'a> {
-    fn new(pools: &'a PoolRanges, held: Option<&'a Allocation>, claim: &'a Claim) -> Self {
+    fn new(pools: &PoolRanges, held: Option<&'a Allocation>, claim: &'a Arc<Claim>) -> Self {
         let key = match &claim.request {
             Some(request) => request.sharing_key.as_deref(),
             None => held.and_then(|held| held.sharing_key.as_deref()),
         };
-        let asker = Asker { claim, key: key.filter(|key| !key.is_empty()) };
+        let asker = Asker { claim: Arc::clone(claim), key: key.filter(|key| !key.is_empty()).map(Arc::from) };
         Self { asker, held, plan: plan(pools, claim), addresses: Vec::new() }
     }
 
     /// Whether ports and key are those that the addresses were allocated for: who changes them gives way to who does not.
     fn is_as_it_was(&self) -> bool {
-        self.held.is_some_and(|held| held.ports == self.asker.claim.ports && held.sharing_key.as_deref() == self.asker.key)
+        self.held.is_some_and(|held| held.ports == self.asker.claim.ports && held.sharing_key.as_deref() == self.asker.key.as_deref())
     }
 
-    /// Keeps what is held, as far as it is still right.
-    fn keep(&mut self, pools: &PoolRanges, ledger: &mut Ledger<'a>) {
+    /// Keeps what is held, as far as it is still right. Who is as it was gives way to nobody younger.
+    fn keep(&mut self, pools: &PoolRanges, ledger: &Ledger) {
         let Some(held) = self.held else { return };
+        let (as_it_was, own) = (self.is_as_it_was(), Arc::clone(&self.asker.claim));
+        let precedes = |other: &Claim| !as_it_was || (&other.age, &other.service) < (&own.age, &own.service);
         for address in held.addresses.iter().copied() {
-            if self.may_keep(pools, address) && ledger.obstacle(self.asker, address).is_none() {
+            if self.may_keep(pools, address) && ledger.obstacle(&self.asker, address, precedes).is_none() {
                 self.addresses.push(address);
             }
         }
@@ -97,14 +120,11 @@ impl<'a> Case<'a> {
         if alone {
             self.addresses.clear();
         }
-        for address in &self.addresses {
-            ledger.take(self.asker, *address);
-        }
     }
 
     /// A request that can never be met takes nothing away; a pool that is not (any more) for this Service does.
     fn may_keep(&self, pools: &PoolRanges, address: IpAddr) -> bool {
-        let may = |pool: &usize| pools.admits(*pool, self.asker.claim) && pools.gives(*pool, address);
+        let may = |pool: &usize| pools.admits(*pool, &self.asker.claim) && pools.gives(*pool, address);
         let Some(pool) = pools.containing(address).filter(may) else { return false };
         let same_pool = self.addresses.first().is_none_or(|first| pools.containing(*first) == Some(pool));
         let other_family = self.addresses.iter().all(|kept| Family::of(*kept) != Family::of(address));
@@ -133,20 +153,26 @@ impl<'a> Case<'a> {
     }
 
     /// Adds what is lacking.
-    fn serve(&mut self, pools: &PoolRanges, quota: &Quota, ledger: &mut Ledger<'a>) -> Result<(), Refusal> {
-        let plan = self.plan.as_ref().map_err(Clone::clone)?;
-        let found = complete(pools, ledger, self.asker, plan, &self.addresses)?;
-        let added = self.within_quota(quota, ledger, found)?;
-        added.iter().for_each(|address| ledger.take(self.asker, *address));
+    fn serve(&mut self, pools: &PoolRanges, quota: &Quota, ledger: &mut Ledger, cursors: &mut Cursors) -> Result<(), Refusal> {
+        let added = self.lacking(pools, quota, ledger, cursors)?;
+        added.iter().for_each(|address| ledger.take(&self.asker, *address));
         self.addresses.extend(added);
         Ok(())
     }
 
+    /// What it gets beside what it has.
+    fn lacking(&self, pools: &PoolRanges, quota: &Quota, ledger: &Ledger, cursors: &mut Cursors) -> Result<Vec<IpAddr>, Refusal> {
+        let plan = self.plan.as_ref().map_err(Clone::clone)?;
+        let found = complete(Question { pools, ledger, asker: &self.asker }, cursors, plan, &self.addresses)?;
+        self.within_quota(quota, ledger, found)
+    }
+
     /// As much of what was found as the namespace may have: all, or for a Service that only prefers two families the first.
-    fn within_quota(&self, quota: &Quota, ledger: &Ledger<'_>, mut added: Vec<IpAddr>) -> Result<Vec<IpAddr>, Refusal> {
+    fn within_quota(&self, quota: &Quota, ledger: &Ledger, mut added: Vec<IpAddr>) -> Result<Vec<IpAddr>, Refusal> {
         let namespace = &self.asker.claim.service.namespace;
         let Some(limit) = quota.limit(namespace) else { return Ok(added) };
-        let used = ledger.used(namespace);
+        let held = self.held.into_iter().flat_map(|held| &held.addresses).copied();
+        let used = ledger.used_without(&self.asker, held.filter(|address| !self.addresses.contains(address)));
         let mut room = limit.saturating_sub(used);
         let before = added.len();
         added.retain(|address| {
@@ -165,11 +191,11 @@ impl<'a> Case<'a> {
 
     fn allocation(mut self, pools: &PoolRanges) -> Option<Allocation> {
         let pool = self.addresses.first().and_then(|address| pools.pool_of(*address))?.to_owned();
-        let claim = self.asker.claim;
+        let claim = &self.asker.claim;
         if let Families::PreferDual(first) | Families::RequireDual(first) = claim.families {
             self.addresses.sort_by_key(|address| Family::of(*address) != first);
         }
-        let sharing_key = self.asker.key.map(str::to_owned);
+        let sharing_key = self.asker.key.as_deref().map(str::to_owned);
         Some(Allocation { addresses: self.addresses, pool, ports: claim.ports.clone(), sharing_key })
     }
 }

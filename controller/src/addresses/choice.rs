@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::ledger::{Asker, Ledger};
+use super::ledger::{Asker, Cursors, Ledger};
 use super::{Asked, Claim, Families, Family, PoolRanges, Refusal};
 
 /// What would meet a request.
@@ -26,11 +26,6 @@ pub(super) fn plan<'a>(pools: &PoolRanges, claim: &'a Claim) -> Result<Plan<'a>,
     }
     let candidates = named.map_or_else(|| pools.auto_assigned(claim), |pool| vec![pool]);
     if candidates.is_empty() { Err(Refusal::NoPool) } else { Ok(Plan::From { pools: candidates, named: named.is_some() }) }
-}
-
-/// Why the request could not be met even if nobody held anything.
-pub(crate) fn impossible(pools: &PoolRanges, claim: &Claim) -> Option<Refusal> {
-    plan(pools, claim).err()
 }
 
 fn named_pool(pools: &PoolRanges, claim: &Claim, asked: &Asked<String>) -> Result<usize, Refusal> {
@@ -73,20 +68,22 @@ fn check_addresses(pools: &PoolRanges, named: Option<usize>, claim: &Claim, aske
     }
 }
 
+/// Who asks, and what the answer depends on.
+#[derive(Clone, Copy)]
+pub(super) struct Question<'a> {
+    pub(super) pools: &'a PoolRanges,
+    pub(super) ledger: &'a Ledger,
+    pub(super) asker: &'a Asker,
+}
+
 /// The addresses that the asker gets beside those it has.
-pub(super) fn complete<'a>(
-    pools: &PoolRanges,
-    ledger: &mut Ledger<'a>,
-    asker: Asker<'a>,
-    plan: &Plan<'a>,
-    kept: &[IpAddr],
-) -> Result<Vec<IpAddr>, Refusal> {
+pub(super) fn complete(question: Question<'_>, cursors: &mut Cursors, plan: &Plan<'_>, kept: &[IpAddr]) -> Result<Vec<IpAddr>, Refusal> {
+    let Question { pools, ledger, asker } = question;
     match plan {
         Plan::Nothing => Ok(Vec::new()),
         Plan::Exactly { addresses, field } => exactly(ledger, asker, addresses, field, kept),
         Plan::From { pools: candidates, .. } => {
-            let joinable = ledger.joinable(asker);
-            let mut choice = Choice { pools, ledger, joinable };
+            let mut choice = Choice { pools, ledger, cursors, joinable: ledger.joinable(asker) };
             match kept {
                 [] => choice.first(candidates, asker.claim.families),
                 [one] => choice.second(*one, asker.claim.families),
@@ -96,10 +93,10 @@ pub(super) fn complete<'a>(
     }
 }
 
-fn exactly<'a>(ledger: &Ledger<'a>, asker: Asker<'a>, wanted: &[IpAddr], field: &str, kept: &[IpAddr]) -> Result<Vec<IpAddr>, Refusal> {
+fn exactly(ledger: &Ledger, asker: &Asker, wanted: &[IpAddr], field: &str, kept: &[IpAddr]) -> Result<Vec<IpAddr>, Refusal> {
     let missing: Vec<_> = wanted.iter().copied().filter(|address| !kept.contains(address)).collect();
     for address in &missing {
-        if let Some(obstacle) = ledger.obstacle(asker, *address) {
+        if let Some(obstacle) = ledger.obstacle(asker, *address, |_| true) {
             return Err(obstacle.refusal(*address, field.to_owned()));
         }
     }
@@ -107,14 +104,15 @@ fn exactly<'a>(ledger: &Ledger<'a>, asker: Asker<'a>, wanted: &[IpAddr], field: 
 }
 
 /// The choice among addresses that nobody named.
-struct Choice<'a, 'b> {
-    pools: &'b PoolRanges,
-    ledger: &'b mut Ledger<'a>,
+struct Choice<'a> {
+    pools: &'a PoolRanges,
+    ledger: &'a Ledger,
+    cursors: &'a mut Cursors,
     /// Shared addresses that the asker may join; they come before free ones, for that is what a sharing key is for.
     joinable: Vec<IpAddr>,
 }
 
-impl Choice<'_, '_> {
+impl Choice<'_> {
     fn first(&mut self, candidates: &[usize], families: Families) -> Result<Vec<IpAddr>, Refusal> {
         let mut candidates = candidates.to_vec();
         candidates.sort_by_key(|pool| !self.joinable.iter().any(|address| self.pools.containing(*address) == Some(*pool)));
@@ -149,7 +147,7 @@ impl Choice<'_, '_> {
     fn one(&mut self, pool: usize, family: Family) -> Option<IpAddr> {
         let joins = |address: &&IpAddr| Family::of(**address) == family && self.pools.containing(**address) == Some(pool);
         let joined = self.joinable.iter().find(joins).copied();
-        joined.or_else(|| self.ledger.free(pool, family))
+        joined.or_else(|| self.cursors.free(self.pools, self.ledger, pool, family))
     }
 
     fn any(&mut self, candidates: &[usize], family: Family) -> Option<IpAddr> {

@@ -2,17 +2,24 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::objects::ObjectKey;
 
 use super::range::address_of;
-use super::{Claim, Family, PoolRanges, Port, Refusal, SharingObstacle};
+use super::{Allocation, Claim, Family, PoolRanges, Port, Refusal, SharingObstacle};
 
 /// A claim and the key under which it shares.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Asker<'a> {
-    pub(super) claim: &'a Claim,
-    pub(super) key: Option<&'a str>,
+#[derive(Debug, Clone)]
+pub(super) struct Asker {
+    pub(super) claim: Arc<Claim>,
+    pub(super) key: Option<Arc<str>>,
+}
+
+impl Asker {
+    fn is(&self, other: &Self) -> bool {
+        self.claim.service == other.claim.service
+    }
 }
 
 /// Why an address cannot be had.
@@ -31,16 +38,88 @@ impl Obstacle<'_> {
     }
 }
 
-/// Holders by address. Addresses are only ever added, so the search for a free one never goes back.
-pub(super) struct Ledger<'a> {
-    pools: &'a PoolRanges,
-    holders: HashMap<IpAddr, Vec<Asker<'a>>>,
-    shared: HashMap<(&'a str, &'a str), BTreeSet<IpAddr>>,
-    /// Addresses of each namespace.
-    used: HashMap<&'a str, BTreeSet<IpAddr>>,
-    /// By pool and family: where the search goes on.
-    cursors: Vec<[Cursor; 2]>,
+/// Holders by address. Addresses are only ever added.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    holders: HashMap<IpAddr, Vec<Asker>>,
+    namespaces: HashMap<String, Namespace>,
 }
+
+/// What the Services of a namespace have.
+#[derive(Debug, Default)]
+struct Namespace {
+    used: BTreeSet<IpAddr>,
+    /// By Service.
+    services: HashMap<String, Vec<IpAddr>>,
+    /// By key.
+    shared: HashMap<Arc<str>, BTreeSet<IpAddr>>,
+}
+
+impl Ledger {
+    pub(super) fn take(&mut self, asker: &Asker, address: IpAddr) {
+        self.holders.entry(address).or_default().push(asker.clone());
+        let name = &asker.claim.service.namespace;
+        if !self.namespaces.contains_key(name) {
+            self.namespaces.insert(name.clone(), Namespace::default());
+        }
+        let Some(namespace) = self.namespaces.get_mut(name) else { return };
+        namespace.used.insert(address);
+        namespace.services.entry(asker.claim.service.name.clone()).or_default().push(address);
+        if let Some(key) = &asker.key {
+            namespace.shared.entry(Arc::clone(key)).or_default().insert(address);
+        }
+    }
+
+    /// What a Service has.
+    pub(super) fn held(&self, pools: &PoolRanges, service: &ObjectKey) -> Option<Allocation> {
+        let addresses = self.namespaces.get(&service.namespace)?.services.get(&service.name)?.clone();
+        let first = *addresses.first()?;
+        let own = self.holders.get(&first)?.iter().find(|holder| holder.claim.service == *service)?;
+        let (pool, ports) = (pools.pool_of(first)?.to_owned(), own.claim.ports.clone());
+        Some(Allocation { addresses, pool, ports, sharing_key: own.key.as_deref().map(str::to_owned) })
+    }
+
+    /// What keeps the asker from the address, of the holders that count. Other namespaces learn the holder's name and nothing else.
+    pub(super) fn obstacle(&self, asker: &Asker, address: IpAddr, counts: impl Fn(&Claim) -> bool) -> Option<Obstacle<'_>> {
+        let others = self.holders.get(&address)?.iter().filter(|holder| !holder.is(asker) && counts(&holder.claim));
+        let obstacles = others.filter_map(|holder| Some((&holder.claim.service, obstacle_between(asker, holder)?)));
+        obstacles.min_by_key(|(holder, _)| *holder).map(|(_, obstacle)| obstacle)
+    }
+
+    /// Addresses of others with the asker's sharing key that it may join, the lowest first.
+    pub(super) fn joinable(&self, asker: &Asker) -> Vec<IpAddr> {
+        let Some(key) = &asker.key else { return Vec::new() };
+        let namespaces = std::iter::once(&asker.claim.service.namespace).chain(&asker.claim.shares_with);
+        let shared = namespaces.filter_map(|namespace| self.namespaces.get(namespace)?.shared.get(key)).flatten().copied();
+        let of_others = |address: &IpAddr| self.holders.get(address).is_some_and(|holders| holders.iter().any(|holder| !holder.is(asker)));
+        let shared: BTreeSet<IpAddr> = shared.filter(|address| of_others(address) && self.obstacle(asker, *address, |_| true).is_none()).collect();
+        shared.into_iter().collect()
+    }
+
+    /// Whether the namespace has the address already.
+    pub(super) fn has(&self, namespace: &str, address: IpAddr) -> bool {
+        self.namespaces.get(namespace).is_some_and(|namespace| namespace.used.contains(&address))
+    }
+
+    /// How many addresses the asker's namespace has, once the asker has given up these.
+    pub(super) fn used_without(&self, asker: &Asker, given_up: impl Iterator<Item = IpAddr>) -> usize {
+        let name = &asker.claim.service.namespace;
+        let is_last = |address: &IpAddr| {
+            let mut own = self.holders.get(address).into_iter().flatten().filter(|holder| holder.claim.service.namespace == *name).peekable();
+            own.peek().is_some() && own.all(|holder| holder.is(asker))
+        };
+        let used = self.namespaces.get(name).map_or(0, |namespace| namespace.used.len());
+        used - given_up.filter(is_last).count()
+    }
+
+    fn is_free(&self, address: IpAddr) -> bool {
+        !self.holders.contains_key(&address)
+    }
+}
+
+/// By pool and family: where the search for a free address goes on. What is held stays so, so it never goes back.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Cursors(Vec<[Cursor; 2]>);
 
 /// A range of a pool and the number to look at next; below it, everything is held.
 #[derive(Debug, Clone, Copy, Default)]
@@ -49,53 +128,19 @@ struct Cursor {
     next: Option<u128>,
 }
 
-impl<'a> Ledger<'a> {
-    pub(super) fn new(pools: &'a PoolRanges) -> Self {
-        Self { pools, holders: HashMap::new(), shared: HashMap::new(), used: HashMap::new(), cursors: vec![Default::default(); pools.len()] }
-    }
-
-    pub(super) fn take(&mut self, asker: Asker<'a>, address: IpAddr) {
-        self.holders.entry(address).or_default().push(asker);
-        self.used.entry(&asker.claim.service.namespace).or_default().insert(address);
-        if let Some(key) = asker.key {
-            self.shared.entry((&asker.claim.service.namespace, key)).or_default().insert(address);
-        }
-    }
-
-    /// What keeps the asker from the address. Other namespaces learn the holder's name and nothing else.
-    pub(super) fn obstacle(&self, asker: Asker<'_>, address: IpAddr) -> Option<Obstacle<'a>> {
-        let others = self.holders.get(&address)?.iter();
-        let obstacles = others.filter_map(|holder| Some((&holder.claim.service, obstacle_between(asker, *holder)?)));
-        obstacles.min_by_key(|(holder, _)| *holder).map(|(_, obstacle)| obstacle)
-    }
-
-    /// Addresses of the asker's sharing key that it may join, the lowest first.
-    pub(super) fn joinable(&self, asker: Asker<'_>) -> Vec<IpAddr> {
-        let Some(key) = asker.key else { return Vec::new() };
-        let namespaces = std::iter::once(&asker.claim.service.namespace).chain(&asker.claim.shares_with);
-        let shared = namespaces.filter_map(|namespace| self.shared.get(&(namespace.as_str(), key))).flatten().copied();
-        let shared: BTreeSet<IpAddr> = shared.filter(|address| self.obstacle(asker, *address).is_none()).collect();
-        shared.into_iter().collect()
-    }
-
-    /// Whether the namespace has the address already.
-    pub(super) fn has(&self, namespace: &str, address: IpAddr) -> bool {
-        self.used.get(namespace).is_some_and(|used| used.contains(&address))
-    }
-
-    /// How many addresses the namespace has.
-    pub(super) fn used(&self, namespace: &str) -> usize {
-        self.used.get(namespace).map_or(0, BTreeSet::len)
+impl Cursors {
+    pub(super) fn new(pools: &PoolRanges) -> Self {
+        Self(vec![Default::default(); pools.len()])
     }
 
     /// The lowest address of the first range that has one that nobody holds.
-    pub(super) fn free(&mut self, pool: usize, family: Family) -> Option<IpAddr> {
-        let cursor = &mut self.cursors[pool][family as usize];
-        for range in self.pools.ranges(pool, family).skip(cursor.range) {
+    pub(super) fn free(&mut self, pools: &PoolRanges, ledger: &Ledger, pool: usize, family: Family) -> Option<IpAddr> {
+        let cursor = &mut self.0[pool][family as usize];
+        for range in pools.ranges(pool, family).skip(cursor.range) {
             let mut number = cursor.next.unwrap_or(range.first);
             while number <= range.last {
                 let address = address_of(family, number)?;
-                if !self.holders.contains_key(&address) && self.pools.gives(pool, address) {
+                if ledger.is_free(address) && pools.gives(pool, address) {
                     cursor.next = Some(number);
                     return Some(address);
                 }
@@ -108,13 +153,13 @@ impl<'a> Ledger<'a> {
     }
 }
 
-fn obstacle_between<'a>(asker: Asker<'_>, holder: Asker<'a>) -> Option<Obstacle<'a>> {
+fn obstacle_between<'a>(asker: &Asker, holder: &'a Asker) -> Option<Obstacle<'a>> {
     let by = &holder.claim.service;
     let sharing = |why| Some(Obstacle::Sharing { with: by, why });
-    if !is_agreed(asker.claim, holder.claim) {
+    if !is_agreed(&asker.claim, &holder.claim) {
         return Some(Obstacle::Taken { by, port: None });
     }
-    match (asker.key, holder.key) {
+    match (&asker.key, &holder.key) {
         (None, None) => Some(Obstacle::Taken { by, port: None }),
         (Some(asked), Some(held)) if asked == held && asker.claim.traffic != holder.claim.traffic => sharing(SharingObstacle::TrafficDiffers),
         (Some(asked), Some(held)) if asked == held => {

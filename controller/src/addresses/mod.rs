@@ -17,8 +17,7 @@ mod requests;
 mod selector;
 mod status;
 
-pub use allocate::{Outcome, allocate};
-pub(crate) use choice::impossible;
+pub use allocate::{Outcome, Standing, allocate};
 pub use claim::{Asked, Claim, Families, Family, Port, Protocol, Request, TrafficPolicy};
 pub use held::{Allocation, Allocations, MalformedKey};
 pub use pool::{PoolError, PoolRanges};

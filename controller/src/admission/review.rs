@@ -1,9 +1,9 @@
 //! From an AdmissionReview to its answer. Pure.
 //!
 //! Denied is what the next pass would refuse for what stands in the object: hosts that its namespace may not have, annotations that are refused or cannot be
-//! read where that closes routes, pools that are not for it. What time may mend (the quota) is a warning, and so is, at an update, what was wrong before: an
-//! object that is refused already can still be mended step by step. Whether what is named exists is left to the pass: of a Secret that nothing named before,
-//! nothing is known here.
+//! read where that closes routes, pools that are not for it. What time may mend (an address that is taken, a pool that is exhausted, the quota) is a warning,
+//! and so is, at an update, what was wrong before: an object that is refused already can still be mended step by step. Whether what is named exists is left to
+//! the pass: of a Secret that nothing named before, nothing is known here.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::compile::Pass;
 use crate::problem::{Problem, Reason, Severity};
 use crate::source::{self, Object, Outcome, Parsed};
-use crate::status::View;
+use crate::status::{Basis, View};
 
 /// The API that is spoken.
 const API_VERSION: &str = "admission.k8s.io/v1";
@@ -96,7 +96,8 @@ fn judged(object: &Value, old: Option<&Value>, view: &View) -> Result<Vec<Proble
 /// What the last pass decided.
 fn pass(view: &View) -> Result<Pass<'_>, ReviewError> {
     let basis = view.basis.as_ref().ok_or(ReviewError::NotReady)?;
-    Ok(Pass { settings: &basis.settings, objects: &basis.read.objects, rules: &basis.rules, report: &view.report })
+    let Basis { settings, read, rules, standing } = basis;
+    Ok(Pass { settings, objects: &read.objects, rules, report: &view.report, standing })
 }
 
 /// What the next pass would say of the object, which asked for the hosts in `claimed` before.

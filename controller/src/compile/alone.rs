@@ -4,6 +4,7 @@
 //! names and what is not there (yet) is not its business: that comes with the next pass.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::Ingress;
@@ -12,10 +13,10 @@ use super::findings::Findings;
 use super::ingresses::{self, View};
 use super::report::{HostReport, Report};
 use super::{Facts, Input, PublicAddresses, Settings, certificates, l4, routes, services};
-use crate::addresses::{Refusal, claim_of, impossible};
+use crate::addresses::{Standing, claim_of};
 use crate::objects::{Age, Kind, ObjectKey, Objects, Stored};
 use crate::ownership::{Holdings, Rules};
-use crate::problem::{ObjectRef, Problem, Reason};
+use crate::problem::{ObjectRef, Problem, Reason, Severity};
 use gateway::table::PathMatch;
 
 /// What the last pass started from and decided.
@@ -25,6 +26,7 @@ pub(crate) struct Pass<'a> {
     pub(crate) objects: &'a Objects,
     pub(crate) rules: &'a Rules,
     pub(crate) report: &'a Report,
+    pub(crate) standing: &'a Standing,
 }
 
 /// What is no part of a judgement.
@@ -83,12 +85,10 @@ impl<'a> Pass<'a> {
         if let Some(reading) = claim_of(stored, &self.settings.service_class) {
             l4::report_request(stored, &reading, &mut findings);
             l4::source_ranges(stored, &mut findings);
-            // What is wrong with the pools is told on them.
-            let pools = l4::pools(self.input(&nothing), &mut Findings::default());
-            let key_is_given = reading.claim.request.as_ref().is_some_and(|request| request.sharing_key.is_some());
-            let refusal = impossible(&pools, &reading.claim).or_else(|| self.over_quota(key).filter(|_| !key_is_given));
-            if let Some(refusal) = refusal {
-                findings.error(stored, refusal.field(), refusal.reason(), refusal.to_string());
+            if let Some(refusal) = self.standing.refusal(&self.settings.quota, &Arc::new(reading.claim)) {
+                // Of a namespace that is not seen yet it is not known which pools are for it.
+                let severity = if self.is_seen(&key.namespace) { Severity::Error } else { Severity::Warning };
+                findings.push(severity, stored.into(), refusal.field().to_owned(), refusal.reason(), refusal.to_string());
             }
         }
         findings.into_problems()
@@ -122,17 +122,9 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Whether a Service that has no address yet would be one too many.
-    fn over_quota(self, key: &ObjectKey) -> Option<Refusal> {
-        let limit = self.settings.quota.limit(&key.namespace)?;
-        let services = &self.report.services;
-        let first = services.partition_point(|service| service.namespace < key.namespace);
-        let own = services[first..].iter().take_while(|service| service.namespace == key.namespace);
-        if own.clone().any(|service| service.name == key.name && !service.addresses.is_empty()) {
-            return None;
-        }
-        let used = own.flat_map(|service| &service.addresses).collect::<BTreeSet<_>>().len();
-        (used >= limit).then_some(Refusal::QuotaExceeded { used, limit })
+    /// Whether the namespace is an object, where namespaces are.
+    fn is_seen(self, namespace: &str) -> bool {
+        self.objects.namespaces.is_empty() || self.objects.namespaces.contains_key(&ObjectKey::new("", namespace))
     }
 
     fn host(self, host: &str) -> Option<&'a HostReport> {
@@ -203,7 +195,6 @@ impl Holdings for Before<'_> {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-    use std::sync::Arc;
 
     use super::super::report::{TlsReport, TlsStatus};
     use super::*;
@@ -246,12 +237,12 @@ mod tests {
     /// Each question is one binary search, so that this is all the work that ownership costs.
     #[test]
     fn judging_a_host_asks_a_question_a_label_however_many_are_held() {
-        let (settings, objects) = (Settings::default(), Objects::default());
+        let (settings, objects, standing) = (Settings::default(), Objects::default(), Standing::default());
         let rules = Rules { reserved: Reserved::default(), policy: Some(Arc::default()) };
         let (age, asker) = (Age { created: None, origin: None, name: String::new() }, object("new".into()));
         for count in [10, 10_000] {
             let report = Report { hosts: hosts(count), ..Report::default() };
-            let pass = Pass { settings: &settings, objects: &objects, rules: &rules, report: &report };
+            let pass = Pass { settings: &settings, objects: &objects, rules: &rules, report: &report, standing: &standing };
             for (host, most, permitted) in
                 [("app-000007.dyn.example.org", 2, false), ("free.dyn.example.org", 6, true), ("*.x.dyn.example.org", 7, true)]
             {

@@ -15,7 +15,7 @@ use super::backends::Backends;
 use super::findings::{Findings, annotation};
 use super::report::{RefusedAddress, ServicePortReport};
 use super::{Input, Settings};
-use crate::addresses::{Allocation, Allocations, Claim, PoolRanges, Port, Protocol, Reading, ServiceClass, allocate, claim_of};
+use crate::addresses::{Allocation, Allocations, Claim, PoolRanges, Port, Protocol, Reading, ServiceClass, Standing, allocate, claim_of};
 use crate::config::Traffic;
 use crate::objects::{ObjectKey, Stored};
 use crate::problem::{Reason, Severity};
@@ -51,6 +51,7 @@ pub(crate) fn report_request(stored: &Stored<Service>, reading: &Reading, findin
 pub(crate) struct Addresses {
     pub(crate) allocations: Allocations,
     pub(crate) refused: BTreeMap<ObjectKey, RefusedAddress>,
+    pub(crate) standing: Standing,
 }
 
 /// Decides who gets which address.
@@ -62,12 +63,12 @@ pub(crate) fn addresses(input: Input<'_>, findings: &mut Findings) -> Addresses 
         report_request(stored, &reading, findings);
         let unreadable = reading.errors.iter().find(|error| error.severity() == Severity::Error);
         refused.extend(unreadable.map(|error| (reading.claim.service.clone(), refusal(error.field(), error.reason(), error))));
-        claims.push(reading.claim);
+        claims.push(Arc::new(reading.claim));
     }
     let others = held_by_others(input);
     claims.extend(others.iter().cloned());
     let pools = pools(input, findings);
-    let mut outcome = allocate(&pools, &input.settings.quota, &input.facts.allocations, &claims);
+    let (mut outcome, standing) = allocate(&pools, &input.settings.quota, &input.facts.allocations, &claims);
     for (key, why) in &outcome.refusals {
         if let Some(stored) = input.objects.services.get(key) {
             findings.push(Severity::Error, (&**stored).into(), why.field().to_owned(), why.reason(), why.to_string());
@@ -78,7 +79,7 @@ pub(crate) fn addresses(input: Input<'_>, findings: &mut Findings) -> Addresses 
         outcome.allocations.services.remove(&other.service);
         refused.remove(&other.service);
     }
-    Addresses { allocations: outcome.allocations, refused }
+    Addresses { allocations: outcome.allocations, refused, standing }
 }
 
 fn refusal(field: &str, reason: Reason, why: &impl std::fmt::Display) -> RefusedAddress {
@@ -86,12 +87,12 @@ fn refusal(field: &str, reason: Reason, why: &impl std::fmt::Display) -> Refused
 }
 
 /// Services of other classes that have addresses of our pools, as where two allocators run side by side: they keep them, and nobody else gets them.
-fn held_by_others(input: Input<'_>) -> Vec<Claim> {
+fn held_by_others(input: Input<'_>) -> Vec<Arc<Claim>> {
     let held = input.facts.allocations.services.keys().filter(|_| input.settings.serves_held_only);
     let others = held.filter_map(|key| input.objects.services.get(key)).filter(|stored| !input.settings.service_class.is_ours(&stored.object));
     let claim = |stored: &Arc<Stored<Service>>| {
         let class = stored.object.spec.as_ref().and_then(|spec| spec.load_balancer_class.clone());
-        claim_of(stored, &ServiceClass { name: class, default: true }).map(|reading| Claim { request: None, ..reading.claim })
+        claim_of(stored, &ServiceClass { name: class, default: true }).map(|reading| Arc::new(Claim { request: None, ..reading.claim }))
     };
     others.filter_map(claim).collect()
 }

@@ -35,6 +35,7 @@ pub(super) fn merged<'p>(
         wanted,
         l4,
         allocations: whole.allocations,
+        standing: Arc::new(whole.standing),
         problems: problems(whole.problems, parts.clone()),
         report: report(&whole.certificates, parts),
         public: whole.common.public,

@@ -60,7 +60,7 @@ pub use settings::{ClassRules, Settings, SettingsError, ZoneSettings};
 use gateway::certificates::ParsedCertificate;
 use k8s_openapi::api::core::v1::Service;
 
-use crate::addresses::Allocations;
+use crate::addresses::{Allocations, Standing};
 use crate::objects::{Kind, ObjectKey, Objects, Stored};
 use crate::ownership::{Policy, Rules};
 use crate::problem::Problem;
@@ -105,6 +105,8 @@ pub struct Compiled {
     /// Addresses that Services hold from now on. They have to persist before `l4` and `zones` are served; with [`Settings::serves_held_only`] these two
     /// have only what was held before.
     pub allocations: Allocations,
+    /// The same, to judge one more Service by.
+    pub standing: Arc<Standing>,
     /// What decided about hosts beside seniority; its policy is the last one that could be read.
     pub ownership: Arc<Rules>,
     /// Findings, sorted, without duplicates.

@@ -15,7 +15,7 @@ use super::parsed::Parser;
 use super::report::RefusedAddress;
 use super::summary::{self, Certificates};
 use super::{Facts, Input, PublicAddresses, ServedCertificate, Settings, policy, public, zones};
-use crate::addresses::Allocations;
+use crate::addresses::{Allocations, Standing};
 use crate::objects::{Kind, ObjectKey, Objects};
 use crate::ownership::Rules;
 use crate::problem::Problem;
@@ -46,6 +46,7 @@ pub(super) struct Whole {
     pub(super) held: Held,
     /// Who holds addresses from now on.
     pub(super) allocations: Allocations,
+    pub(super) standing: Standing,
     /// The wildcards of the zones: wanted, told of, served.
     pub(super) wanted: BTreeMap<SecretName, Wanted>,
     pub(super) certificates: Certificates,
@@ -65,7 +66,7 @@ impl Whole {
         let issuers = issuers::of_cluster(input, parser, &mut findings);
         let wanted = certificates::platform(input, &issuers).into_iter().collect();
         certificates::report_platform_failures(input, &mut findings);
-        let Addresses { allocations, refused: without } = l4::addresses(input, &mut findings);
+        let Addresses { allocations, refused: without, standing } = l4::addresses(input, &mut findings);
         let served = if settings.serves_held_only { facts.allocations.common(&allocations) } else { allocations.clone() };
         Self {
             certificates: summary::certificates(input, &wanted, parser),
@@ -75,6 +76,7 @@ impl Whole {
             held: Held { served, without },
             common: Common { public, rules, issuers },
             allocations,
+            standing,
             wanted,
         }
     }

@@ -12,6 +12,12 @@ use super::super::SharingObstacle;
 use super::*;
 use scenario::{World, asks, dual_pools, key, pool, small_pools};
 
+/// The outcome alone.
+fn allocate(pools: &PoolRanges, quota: &Quota, held: &Allocations, claims: &[Claim]) -> Outcome {
+    let claims: Vec<_> = claims.iter().cloned().map(Arc::new).collect();
+    super::allocate(pools, quota, held, &claims).0
+}
+
 #[test]
 fn the_lowest_address_of_the_first_open_pool_is_taken() {
     let mut world = World::new(&small_pools());

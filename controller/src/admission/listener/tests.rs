@@ -50,7 +50,7 @@ async fn reviews_are_answered_over_https_that_the_bundle_vouches_for() {
     assert_eq!(post(address, &bundle, "/", &body).await.0, StatusCode::NOT_FOUND);
     assert_eq!(post(address, &bundle, PATH, &json!({})).await.0, StatusCode::BAD_REQUEST);
 
-    let basis = crate::status::Basis { settings: Arc::default(), read: Arc::default(), rules: Arc::default() };
+    let basis = crate::status::Basis { settings: Arc::default(), read: Arc::default(), rules: Arc::default(), standing: Arc::default() };
     let view = crate::status::View { basis: Some(basis), ..Default::default() };
     published.send_replace(Arc::new(Published { generation: 1, view: Arc::new(view), ..Published::default() }));
     let expected = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": {"uid": "7", "allowed": true}});

@@ -19,13 +19,15 @@ fn view(yaml: &str) -> View {
     config.gateway.public_addresses = vec!["192.0.2.10".parse().unwrap()];
     config.dns.zones = vec![Zone::named("dyn.example.org")];
     config.addresses.pools = vec![Pool { name: "public".into(), ranges: vec!["198.51.100.0/30".into()], auto_assign: true }];
+    config.addresses.pool_namespace = "metallb-system".into();
     config.addresses.quota.default = Some(1);
+    config.addresses.quota.namespaces.insert("ns-0".into(), 100_000);
     let settings = Settings::from_config(&config, &BTreeMap::new()).unwrap();
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("in.yaml"), PLATFORM.to_owned() + yaml).unwrap();
     let read = source::read(&[directory.path().to_owned()]).unwrap();
     let compiled = compile(&read.objects, &settings, &Facts::default());
-    let basis = Basis { settings: Arc::new(settings), read: Arc::new(read), rules: compiled.ownership };
+    let basis = Basis { settings: Arc::new(settings), read: Arc::new(read), rules: compiled.ownership, standing: compiled.standing };
     View { report: compiled.report, basis: Some(basis), ..View::default() }
 }
 
@@ -145,14 +147,97 @@ fn services_are_judged_by_names_and_requests() {
         (json!({}), "", 1),
         (json!({"external-dns.alpha.kubernetes.io/hostname": "web.dyn.example.org"}), "is held by another namespace", 1),
         (json!({"metallb.io/address-pool": "nosuch"}), "there is no pool \"nosuch\"", 0),
-        (json!({"metallb.io/loadBalancerIPs": "here"}), "\"here\" is not an IP address", 1),
+        (json!({"metallb.io/loadBalancerIPs": "here"}), "\"here\" is not an IP address", 0),
         (json!({"metallb.io/adress-pool": "public"}), "", 2),
-        (json!({"metallb.io/allow-shared-ip": "k"}), "", 0),
+        (json!({"metallb.io/allow-shared-ip": "k"}), "", 1),
     ];
     for (annotations, expected, warned) in table {
         let (denied, warnings) = created(&view, service(annotations.clone()));
         assert!(denied.contains(expected) && denied.is_empty() == expected.is_empty(), "{annotations}: {denied}");
         assert_eq!(warnings.len(), warned, "{annotations}: {warnings:?}");
+    }
+}
+
+fn balancer(namespace: &str, name: &str, annotations: Value) -> Value {
+    let mut service = service(annotations);
+    (service["metadata"]["namespace"], service["metadata"]["name"]) = (namespace.into(), name.into());
+    service
+}
+
+/// What a Service is denied or warned of.
+fn told(view: &View, service: Value) -> String {
+    let (denied, warnings) = created(view, service);
+    let warnings = warnings.iter().map(|warning| format!("warned: {warning}"));
+    Some(denied)
+        .into_iter()
+        .filter(|denied| !denied.is_empty())
+        .map(|denied| format!("denied: {denied}"))
+        .chain(warnings)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn a_service_is_told_what_it_will_wait_for() {
+    let view = view(
+        "apiVersion: v1\nkind: Service\nmetadata: {name: one, namespace: a, creationTimestamp: '2026-01-02T00:00:00Z'}\nspec: {type: LoadBalancer, ports: [{port: 80}]}\n---\n\
+         apiVersion: v1\nkind: Service\nmetadata: {name: shared, namespace: c, creationTimestamp: '2026-01-02T00:00:00Z', annotations: {metallb.io/allow-shared-ip: k, \
+         metallb.io/loadBalancerIPs: 198.51.100.3}}\nspec: {type: LoadBalancer, ports: [{port: 80}]}\n",
+    );
+    let at = |address: &str| json!({"metallb.io/loadBalancerIPs": address});
+    let field = "metadata.annotations[metallb.io/loadBalancerIPs]";
+    let quota = "warned: spec.type: this namespace holds 1 of 1 addresses that it may have; free one, share one with metallb.io/allow-shared-ip, or ask the platform's operators for more (addresses.quota)";
+    let shares = |key: &str| json!({"metallb.io/allow-shared-ip": key, "metallb.io/loadBalancerIPs": "198.51.100.3"});
+    let table = [
+        (balancer("b", "db", json!({})), String::new()),
+        (balancer("b", "db", at("198.51.100.1")), String::new()),
+        (balancer("b", "db", at("198.51.100.0")), format!("warned: {field}: the address 198.51.100.0 is held by Service a/one")),
+        (balancer("b", "db", at("203.0.113.1")), format!("denied: {field}: the address 203.0.113.1 is not in any pool")),
+        (balancer("b", "db", shares("k")), format!("warned: {field}: the address 198.51.100.3 is held by Service c/shared")),
+        (
+            balancer("c", "db", shares("other")),
+            format!("warned: {field}: the address 198.51.100.3 is held by Service c/shared: their allow-shared-ip keys differ; give both the same"),
+        ),
+        (
+            balancer("c", "db", shares("k")),
+            format!("warned: {field}: the address 198.51.100.3 is held by Service c/shared, which has the port 80/TCP too"),
+        ),
+        (balancer("a", "two", json!({})), quota.to_owned()),
+        // What it has itself is not in its way, nor one too many.
+        (balancer("a", "one", json!({})), String::new()),
+        (balancer("a", "one", at("198.51.100.0")), String::new()),
+        (balancer("a", "one", at("198.51.100.2")), String::new()),
+        (balancer("a", "one", at("198.51.100.3")), format!("warned: {field}: the address 198.51.100.3 is held by Service c/shared")),
+    ];
+    for (service, expected) in table {
+        assert_eq!(told(&view, service.clone()), expected, "{service}");
+        // Whether it is a dry run or not, nothing is remembered of it.
+        assert_eq!(told(&view, service.clone()), expected, "{service}");
+    }
+}
+
+#[test]
+fn a_service_is_warned_of_an_exhausted_pool_and_not_denied_the_pool_of_a_namespace_that_comes_with_it() {
+    let full: String = (0..4)
+        .map(|n| format!("apiVersion: v1\nkind: Service\nmetadata: {{name: s, namespace: full-{n}}}\nspec: {{type: LoadBalancer, ports: [{{port: 80}}]}}\n---\n"))
+        .collect();
+    let fenced = "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {name: gold, namespace: metallb-system}\nspec: {addresses: [203.0.113.0/30], \
+         serviceAllocation: {namespaceSelectors: [{matchLabels: {tier: gold}}]}}\n---\n\
+         apiVersion: v1\nkind: Namespace\nmetadata: {name: rich, labels: {tier: gold}}\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: b}\n";
+    let view = view(&(full + fenced));
+    let exhausted = "spec.type: the pool \"public\" has no free IPv4 address; share one with metallb.io/allow-shared-ip, free one, or ask the platform's operators";
+    let fence = "metadata.annotations[metallb.io/address-pool]: the pool \"gold\" is not for this Service; name another pool, or ask the platform's operators for whom it is";
+    let gold = || json!({"metallb.io/address-pool": "gold"});
+    let table = [
+        (balancer("b", "db", json!({})), format!("warned: {exhausted}")),
+        (balancer("rich", "db", json!({})), String::new()),
+        (balancer("rich", "db", gold()), String::new()),
+        (balancer("b", "db", gold()), format!("denied: {fence}")),
+        // Its labels have not been seen yet.
+        (balancer("new", "db", gold()), format!("warned: {fence}")),
+    ];
+    for (service, expected) in table {
+        assert_eq!(told(&view, service.clone()), expected, "{service}");
     }
 }
 
@@ -213,35 +298,53 @@ fn what_cannot_be_answered_is_an_error() {
     }
 }
 
-/// Prints what a review costs among ten thousand Ingresses; run it with `--ignored --nocapture`.
+/// Prints what a review costs among ten thousand Ingresses and five thousand Services of type LoadBalancer; run it with `--ignored --nocapture`.
 #[test]
 #[ignore = "a measurement"]
 fn measure_ten_thousand_ingresses() {
-    let yaml: String = (0..10_000)
-        .map(|n| {
-            let (ns, name) = (n % 200, format!("app-{n}"));
-            format!(
-                "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: {name}, namespace: ns-{ns}, creationTimestamp: '2026-01-02T00:00:00Z'}}\nspec: {{ingressClassName: nginx, \
-                 rules: [{{host: {name}.dyn.example.org, http: {{paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: web, port: {{number: 80}}}}}}}}]}}}}]}}\n---\n"
-            )
-        })
-        .collect();
+    let ingress_yaml = |n: usize| {
+        let (ns, name) = (n % 200, format!("app-{n}"));
+        format!(
+            "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: {name}, namespace: ns-{ns}, creationTimestamp: '2026-01-02T00:00:00Z'}}\nspec: {{ingressClassName: nginx, \
+             rules: [{{host: {name}.dyn.example.org, http: {{paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: web, port: {{number: 80}}}}}}}}]}}}}]}}\n---\n"
+        )
+    };
+    // Half of them in one namespace, and one pool that is full.
+    let service_yaml = |n: usize| {
+        let (ns, key) = (if n.is_multiple_of(2) { 0 } else { n % 200 }, n % 50);
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: lb-{n}, namespace: ns-{ns}, creationTimestamp: '2026-01-02T00:00:00Z', annotations: {{metallb.io/allow-shared-ip: k{key}, \
+             metallb.io/address-pool: big}}}}\nspec: {{type: LoadBalancer, ports: [{{port: {}}}]}}\n---\n",
+            1 + n % 60
+        )
+    };
+    let pool = "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {name: big, namespace: metallb-system}\nspec: {addresses: [10.0.0.0/21], \
+                serviceAllocation: {namespaceSelectors: [{}]}}\n---\n";
+    let yaml: String = (0..10_000).map(ingress_yaml).chain((0..5_000).map(service_yaml)).chain([pool.to_owned()]).collect();
     let view = view(&yaml);
-    let mut times: Vec<_> = (0..1_000)
-        .map(|n| {
-            let object = ingress(
-                "b",
-                "new",
-                None,
-                &format!("app-{}.dyn.example.org", n * 17),
-                "/",
-                json!({"nginx.ingress.kubernetes.io/proxy-body-size": "1g"}),
-            );
-            let start = std::time::Instant::now();
-            let _ = created(&view, object);
-            start.elapsed()
-        })
-        .collect();
+    println!("addresses held: {}", view.report.services.iter().filter(|service| !service.addresses.is_empty()).count());
+    let annotations = || json!({"nginx.ingress.kubernetes.io/proxy-body-size": "1g"});
+    measure("a new Ingress", |n| {
+        asked(
+            &view,
+            json!({"operation": "CREATE", "object": ingress("b", "new", None, &format!("app-{}.dyn.example.org", n * 17), "/", annotations())}),
+        )
+    });
+    let big = |n: usize| json!({"metallb.io/allow-shared-ip": format!("k{}", n % 50), "metallb.io/address-pool": "big"});
+    measure("a new Service", |n| asked(&view, json!({"operation": "CREATE", "object": balancer("ns-0", "new", big(n))})));
+    measure("a Service that changes", |n| {
+        let service = balancer("ns-0", &format!("lb-{}", n * 2), big(n));
+        asked(&view, json!({"operation": "UPDATE", "object": service, "oldObject": service}))
+    });
+}
+
+fn measure(what: &str, mut review: impl FnMut(usize) -> Value) {
+    let timed = |n| {
+        let start = std::time::Instant::now();
+        let _ = review(n);
+        start.elapsed()
+    };
+    let mut times: Vec<_> = (0..1_000).map(timed).collect();
     times.sort_unstable();
-    println!("p50 {:?}, p99 {:?}, worst {:?}", times[500], times[990], times[999]);
+    println!("{what}: p50 {:?}, p99 {:?}, worst {:?}", times[500], times[990], times[999]);
 }

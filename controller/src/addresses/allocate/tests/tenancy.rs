@@ -6,8 +6,8 @@ use crate::addresses::PoolFault;
 use crate::objects::{AddressPoolSpec, Objects, Stored};
 use crate::problem::ObjectRef;
 
-use super::super::*;
 use super::scenario::{World, asks, key, pool};
+use super::*;
 
 fn stored<T>(kind: &str, namespace: &str, name: &str, object: T) -> Stored<T> {
     let reference = ObjectRef { kind: kind.into(), namespace: Some(namespace.into()), name: name.into() };
@@ -190,9 +190,8 @@ fn namespaces_share_only_when_each_names_the_other() {
         [(None, None, false), (Some("b"), None, false), (None, Some("a"), false), (Some("c"), Some("a"), false), (Some("b"), Some("a"), true)];
     for (a, b, shared) in table {
         let mut world = World::new(&[pool("p", &["192.0.2.0/31"], true)]);
-        let with = |asks: super::scenario::Asks, namespace: Option<&str>| {
-            namespace.map_or_else(|| asks.clone(), |namespace| asks.clone().shares_with(namespace))
-        };
+        let with =
+            |asks: scenario::Asks, namespace: Option<&str>| namespace.map_or_else(|| asks.clone(), |namespace| asks.clone().shares_with(namespace));
         world.claim("a/1", with(asks().key("k").ports(&[1]), a));
         world.claim("b/1", with(asks().key("k").ports(&[2]), b));
         let expected = if shared { "b/1 192.0.2.0 p" } else { "b/1 192.0.2.1 p" };

@@ -109,4 +109,43 @@ proptest! {
         reversed.reverse();
         prop_assert_eq!(&allocate(&pools, &quota, &held, &reversed), &once);
     }
+
+    #[test]
+    fn who_asks_last_is_told_what_it_will_be_refused(claims in any_claims(), (service, claim) in any_claim(), quota in any_quota()) {
+        let (pools, mut claims, mut claim) = (ranges(), claims, claim);
+        claims.remove(&service);
+        claim.age.created = Some(i64::MAX);
+        let (held, standing) = settled(&pools, &quota, &claims);
+        let judged = standing.refusal(&quota, &Arc::new(claim.clone()));
+        claims.insert(service.clone(), claim);
+        prop_assert_eq!(judged, allocate(&pools, &quota, &held, &list(&claims)).refusals.remove(&service));
+    }
+
+    #[test]
+    fn who_changes_is_told_what_it_will_be_refused(claims in any_claims(), (service, claim) in any_claim(), quota in any_quota()) {
+        let (pools, mut claims, mut claim) = (ranges(), claims, claim);
+        if let Some(before) = claims.get(&service) {
+            claim.age = before.age.clone();
+        }
+        // Who waits could be served out of the quota that is freed.
+        let (held, _) = settled(&pools, &quota, &claims);
+        let waits = allocate(&pools, &quota, &held, &list(&claims)).refusals;
+        claims.retain(|name, _| *name == service || !waits.contains_key(name));
+        let (held, standing) = settled(&pools, &quota, &claims);
+        let judged = standing.refusal(&quota, &Arc::new(claim.clone()));
+        claims.insert(service.clone(), claim);
+        let mut outcome = allocate(&pools, &quota, &held, &list(&claims));
+        // Nor is looked at what becomes of those that have to give way to it.
+        if held.services.iter().all(|(name, held)| *name == service || outcome.allocations.services.get(name) == Some(held)) {
+            prop_assert_eq!(judged, outcome.refusals.remove(&service));
+        }
+    }
+}
+
+/// What is held once nothing changes any more.
+fn settled(pools: &PoolRanges, quota: &Quota, claims: &BTreeMap<ObjectKey, Claim>) -> (Allocations, Standing) {
+    let claims: Vec<_> = list(claims).into_iter().map(Arc::new).collect();
+    let held = super::super::allocate(pools, quota, &Allocations::default(), &claims).0.allocations;
+    let (outcome, standing) = super::super::allocate(pools, quota, &held, &claims);
+    (outcome.allocations, standing)
 }
