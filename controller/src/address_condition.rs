@@ -1,4 +1,6 @@
 //! The condition by which a Service tells whether it has its addresses: people look at the object that they wrote. Pure.
+//!
+//! It is ours whoever writes the addresses: where another controller writes over them, it is what remembers them.
 
 use std::net::IpAddr;
 
@@ -11,6 +13,14 @@ use crate::compile::RefusedAddress;
 
 /// Its type; the prefix keeps it apart from those of Kubernetes and of other controllers.
 pub const TYPE: &str = "vrata.io/AddressAllocated";
+
+/// Its reasons with which the addresses in its message are the Service's.
+const ALLOCATED: &str = "Allocated";
+const OVERWRITTEN: &str = "StatusConflict";
+/// The reason where another controller allocates, and its addresses are served.
+const ELSEWHERE: &str = "AllocatedElsewhere";
+/// What comes behind the addresses in a message.
+const BEHIND: &str = "; ";
 
 /// What it says, but for since when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,11 +39,40 @@ impl Told {
                 Some(Self { allocated: false, reason: reason.to_string(), message: format!("{field}: {message}") })
             }
             None if addresses.is_empty() => None,
-            None => {
-                let message = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                Some(Self { allocated: true, reason: "Allocated".to_owned(), message })
-            }
+            None => Some(Self { allocated: true, reason: ALLOCATED.to_owned(), message: list(addresses) }),
         }
+    }
+
+    /// That another controller has written over these addresses, which are served all the same.
+    #[must_use]
+    pub fn overwritten(addresses: &[IpAddr], by: &str) -> Self {
+        let message = format!("{}{BEHIND}served here, although {by} writes status.loadBalancer.ingress", list(addresses));
+        Self { allocated: true, reason: OVERWRITTEN.to_owned(), message }
+    }
+
+    /// That another controller has written these addresses, which are served as long as they stand there.
+    #[must_use]
+    pub fn elsewhere(addresses: &[IpAddr], by: &str) -> Self {
+        let message = format!("{}{BEHIND}served as long as {by} leaves them in status.loadBalancer.ingress", list(addresses));
+        Self { allocated: true, reason: ELSEWHERE.to_owned(), message }
+    }
+
+    /// That these addresses are the Service's and not served, since another controller keeps them out of its status.
+    #[must_use]
+    pub fn kept_out(addresses: &[IpAddr], by: &str) -> Self {
+        let message = format!(
+            "status.loadBalancer.ingress: {} waits to be written here, and is not served before: {by} owns this field; remove that controller, or give the object's class to one of the two",
+            list(addresses)
+        );
+        Self { allocated: false, reason: OVERWRITTEN.to_owned(), message }
+    }
+
+    /// The addresses that were this Service's when the condition was written.
+    #[must_use]
+    pub fn remembered(service: &Service) -> Vec<IpAddr> {
+        let told = current(service).filter(|told| told.status == "True" && [ALLOCATED, OVERWRITTEN].contains(&told.reason.as_str()));
+        let addresses = told.and_then(|told| told.message.split(BEHIND).next()).into_iter().flat_map(|list| list.split(", "));
+        addresses.filter_map(|address| address.parse().ok()).collect()
     }
 
     /// That an address is allocated and another Service has yet to give it up.
@@ -41,6 +80,12 @@ impl Told {
     pub fn waits_for(address: IpAddr) -> Self {
         let message = format!("{address} is this Service's as soon as another Service's status no longer has it");
         Self { allocated: false, reason: "AddressStillHeld".to_owned(), message }
+    }
+
+    /// Whether the Service has what it asks for.
+    #[must_use]
+    pub const fn is_allocated(&self) -> bool {
+        self.allocated
     }
 
     /// Whether the Service's status says anything of it.
@@ -79,6 +124,10 @@ impl Told {
     const fn state(&self) -> &'static str {
         if self.allocated { "True" } else { "False" }
     }
+}
+
+fn list(addresses: &[IpAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn current(service: &Service) -> Option<&Condition> {

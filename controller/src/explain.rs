@@ -8,13 +8,16 @@ mod tests;
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 pub use target::{Target, TargetError, parse};
 
 use gateway::table::{Action, HostPattern, PathMatch, Rule, Selection};
 
+use crate::addresses::status_addresses;
 use crate::compile::{HostReport, ServiceReport, TlsReport, TlsStatus};
-use crate::problem::Problem;
+use crate::objects::ObjectKey;
+use crate::problem::{ObjectRef, Problem, Reason};
 use crate::status::View;
 
 /// Explains, in lines for people.
@@ -182,23 +185,55 @@ fn claims(text: &mut String, view: &View, host: &str) {
 }
 
 fn ip_address(text: &mut String, view: &View, address: IpAddr) {
-    let mut holders = view.report.services.iter().filter(|service| service.addresses.contains(&address)).peekable();
-    if view.public_addresses.contains(&address) {
+    let services = || view.report.services.iter();
+    let is_public = view.public_addresses.contains(&address);
+    if is_public {
         line(text, format_args!("{address}: a public address of the gateway; HTTP and HTTPS of all Ingress hosts"));
-    } else if holders.peek().is_none() {
+    } else if !services().any(|service| service.addresses.contains(&address) || service.pending.contains(&address)) {
         line(text, format_args!("{address}: nobody holds it"));
     }
-    for service in holders {
-        held(text, address, service);
+    for service in services().filter(|service| service.addresses.contains(&address)) {
+        held(text, view, address, service);
+    }
+    for service in services().filter(|service| service.pending.contains(&address)) {
+        line(text, format_args!("{address}: allocated to Service {}/{}, and not served before its status has it", service.namespace, service.name));
+        conflicts(text, view, service);
+    }
+    if !is_public {
+        foreign(text, view, address);
     }
 }
 
-fn held(text: &mut String, address: IpAddr, service: &ServiceReport) {
+fn held(text: &mut String, view: &View, address: IpAddr, service: &ServiceReport) {
     line(text, format_args!("{address}: held by Service {}/{}", service.namespace, service.name));
     for port in &service.ports {
         line(text, format_args!("  {}/{} → {} ready endpoints", port.port, port.protocol, port.endpoints));
     }
     for name in &service.hostnames {
         line(text, format_args!("  DNS name {name}"));
+    }
+    conflicts(text, view, service);
+}
+
+/// Which other controllers write the status of a Service, as far as this replica knows.
+fn conflicts(text: &mut String, view: &View, service: &ServiceReport) {
+    let is_of =
+        |object: &ObjectRef| &*object.kind == "Service" && object.namespace.as_deref() == Some(&*service.namespace) && *object.name == *service.name;
+    let of_service = |problem: &&Problem| problem.reason == Reason::StatusConflict && problem.object.as_ref().is_some_and(is_of);
+    for problem in view.problems.iter().filter(of_service) {
+        line(text, format_args!("  {:?}: {}: {}", problem.severity, problem.field, problem.message));
+    }
+}
+
+/// Services whose status has the address although they do not hold it.
+fn foreign(text: &mut String, view: &View, address: IpAddr) {
+    let services = view.basis.iter().flat_map(|basis| &basis.read.objects.services);
+    let shown = services.filter(|(_, stored)| status_addresses(&stored.object).any(|shown| shown == address));
+    let holds = |key: &ObjectKey| {
+        let of = |service: &&Arc<ServiceReport>| service.namespace == key.namespace && service.name == key.name;
+        view.report.services.iter().find(of).is_some_and(|service| service.addresses.contains(&address))
+    };
+    for (key, _) in shown.filter(|(key, _)| !holds(key)) {
+        line(text, format_args!("{address}: in the status of Service {key}, where another controller has written it"));
     }
 }

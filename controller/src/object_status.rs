@@ -131,6 +131,7 @@ mod tests {
             namespace: "a".into(),
             name: "db".into(),
             addresses: vec![[192, 0, 2, 1].into()],
+            pending: Vec::new(),
             ports: Vec::new(),
             hostnames: Vec::new(),
             refused: None,

@@ -3,6 +3,7 @@
 //! 1. What is held and still right stays: first that of Services whose ports and sharing key are as they were, then that of the others; the older first.
 //! 2. The others, and those that lack an address of a family, are served by age.
 //!
+//! Where another controller has written over what is held, that stays as well, behind what others hold; what stands there instead is chosen for nobody.
 //! What is held goes when its pool is gone, no longer for this Service, or no longer gives that address; a quota that shrinks takes nothing away.
 //! Nothing is given back once step 2 has begun, so a second pass over the result changes nothing.
 
@@ -52,6 +53,7 @@ pub fn allocate(pools: &PoolRanges, quota: &Quota, held: &Allocations, claims: &
             case.addresses.iter().for_each(|address| ledger.take(&case.asker, *address));
         }
     }
+    cases.iter().filter_map(|case| case.held).for_each(|held| ledger.keep_back(&held.foreign));
     for case in &mut cases {
         // Whether it is refused, and by whom, is asked below, when everybody has had their turn: so a second pass says the same.
         let _ = case.serve(pools, quota, &mut ledger, &mut cursors);
@@ -103,7 +105,10 @@ impl<'a> Case<'a> {
 
     /// Whether ports and key are those that the addresses were allocated for: who changes them gives way to who does not.
     fn is_as_it_was(&self) -> bool {
-        self.held.is_some_and(|held| held.ports == self.asker.claim.ports && held.sharing_key.as_deref() == self.asker.key.as_deref())
+        self.held.is_some_and(|held| {
+            let shown = held.foreign.iter().all(|address| held.addresses.contains(address));
+            shown && held.ports == self.asker.claim.ports && held.sharing_key.as_deref() == self.asker.key.as_deref()
+        })
     }
 
     /// Keeps what is held, as far as it is still right. Who is as it was gives way to nobody younger.
@@ -111,7 +116,7 @@ impl<'a> Case<'a> {
         let Some(held) = self.held else { return };
         let (as_it_was, own) = (self.is_as_it_was(), Arc::clone(&self.asker.claim));
         let precedes = |other: &Claim| !as_it_was || (&other.age, &other.service) < (&own.age, &own.service);
-        for address in held.addresses.iter().copied() {
+        for address in held.addresses.iter().chain(&held.foreign).copied() {
             if self.may_keep(pools, address) && ledger.obstacle(&self.asker, address, precedes).is_none() {
                 self.addresses.push(address);
             }
@@ -196,7 +201,7 @@ impl<'a> Case<'a> {
             self.addresses.sort_by_key(|address| Family::of(*address) != first);
         }
         let sharing_key = self.asker.key.as_deref().map(str::to_owned);
-        Some(Allocation { addresses: self.addresses, pool, ports: claim.ports.clone(), sharing_key })
+        Some(Allocation { addresses: self.addresses, pool, ports: claim.ports.clone(), sharing_key, foreign: Vec::new() })
     }
 }
 

@@ -30,6 +30,9 @@ pub struct Allocation {
     /// The key under which it shares them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sharing_key: Option<String>,
+    /// What another controller has written into its status: given to nobody else as long as it stands there.
+    #[serde(skip)]
+    pub foreign: Vec<IpAddr>,
 }
 
 impl Allocations {
@@ -40,7 +43,7 @@ impl Allocations {
             let two = other.services.get(key)?;
             let addresses: Vec<IpAddr> = one.addresses.iter().copied().filter(|address| two.addresses.contains(address)).collect();
             let ports = one.ports.intersection(&two.ports).copied().collect();
-            let allocation = Allocation { addresses, pool: one.pool.clone(), ports, sharing_key: one.sharing_key.clone() };
+            let allocation = Allocation { addresses, pool: one.pool.clone(), ports, sharing_key: one.sharing_key.clone(), foreign: Vec::new() };
             (!allocation.addresses.is_empty()).then(|| (key.clone(), allocation))
         };
         Self { services: self.services.iter().filter_map(common).collect() }

@@ -1,6 +1,6 @@
 //! Which addresses are held while an allocation is worked out, and which is the next one that a Service can have. Pure.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -43,6 +43,8 @@ impl Obstacle<'_> {
 pub(super) struct Ledger {
     holders: HashMap<IpAddr, Vec<Asker>>,
     namespaces: HashMap<String, Namespace>,
+    /// Who names one may have it; nobody is given one who does not.
+    kept_back: HashSet<IpAddr>,
 }
 
 /// What the Services of a namespace have.
@@ -70,13 +72,18 @@ impl Ledger {
         }
     }
 
+    /// These are to be chosen for nobody.
+    pub(super) fn keep_back(&mut self, addresses: &[IpAddr]) {
+        self.kept_back.extend(addresses);
+    }
+
     /// What a Service has.
     pub(super) fn held(&self, pools: &PoolRanges, service: &ObjectKey) -> Option<Allocation> {
         let addresses = self.namespaces.get(&service.namespace)?.services.get(&service.name)?.clone();
         let first = *addresses.first()?;
         let own = self.holders.get(&first)?.iter().find(|holder| holder.claim.service == *service)?;
         let (pool, ports) = (pools.pool_of(first)?.to_owned(), own.claim.ports.clone());
-        Some(Allocation { addresses, pool, ports, sharing_key: own.key.as_deref().map(str::to_owned) })
+        Some(Allocation { addresses, pool, ports, sharing_key: own.key.as_deref().map(str::to_owned), foreign: Vec::new() })
     }
 
     /// What keeps the asker from the address, of the holders that count. Other namespaces learn the holder's name and nothing else.
@@ -113,7 +120,7 @@ impl Ledger {
     }
 
     fn is_free(&self, address: IpAddr) -> bool {
-        !self.holders.contains_key(&address)
+        !self.holders.contains_key(&address) && !self.kept_back.contains(&address)
     }
 }
 

@@ -28,4 +28,4 @@ pub use refusal::{Refusal, SharingObstacle};
 pub use requests::{Reading, RequestError, ServiceClass, claim_of};
 pub use selector::{Selector, SelectorError};
 pub use status::held_allocations;
-pub(crate) use status::status_addresses;
+pub(crate) use status::{overwritten, owns_addresses, status_addresses};

@@ -1,10 +1,15 @@
 //! The allocation as a cluster holds it: the status of Services. Pure.
+//!
+//! What this program wrote is in `loadBalancer` and, once more, in a condition. Where another controller has written over the one, the other still says it.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{LoadBalancerIngress, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use crate::address_condition::Told;
+use crate::cluster::FIELD_MANAGER;
 use crate::objects::{Balancers, Stored};
 
 use super::requests::{ports_of, sharing_key_of};
@@ -20,18 +25,39 @@ pub fn held_allocations(balancers: &Balancers, pools: &PoolRanges) -> Allocation
 
 fn held(stored: &Stored<Service>, pools: &PoolRanges) -> Option<Allocation> {
     let spec = stored.object.spec.as_ref().filter(|spec| spec.type_.as_deref() == Some("LoadBalancer"))?;
-    let mut addresses: Vec<IpAddr> = Vec::new();
-    for address in status_addresses(&stored.object) {
-        let is_first_of_family = addresses.iter().all(|other| Family::of(*other) != Family::of(address));
-        if is_first_of_family && pools.pool_of(address).is_some() {
-            addresses.push(address);
-        }
-    }
+    let in_pools = |address: &IpAddr| pools.pool_of(*address).is_some();
+    let remembered = overwritten(&stored.object).into_iter().filter(in_pools).collect();
+    let shown = first_of_families(status_addresses(&stored.object).filter(in_pools));
+    let foreign = if owns_addresses(&stored.object.metadata) { Vec::new() } else { shown.clone() };
+    let addresses = [remembered, shown].into_iter().find(|addresses: &Vec<_>| !addresses.is_empty())?;
     let pool = pools.pool_of(*addresses.first()?)?.to_owned();
     let listed: BTreeSet<Port> = entries(&stored.object).iter().filter(|entry| is_one_of(entry, &addresses)).flat_map(ports).collect();
     let ports = if listed.is_empty() { ports_of(spec, &mut Vec::new()) } else { listed };
     let sharing_key = stored.object.metadata.annotations.as_ref().and_then(sharing_key_of);
-    Some(Allocation { addresses, pool, ports, sharing_key })
+    Some(Allocation { addresses, pool, ports, sharing_key, foreign })
+}
+
+fn first_of_families(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
+    let mut first: Vec<IpAddr> = Vec::new();
+    for address in addresses {
+        if first.iter().all(|other| Family::of(*other) != Family::of(address)) {
+            first.push(address);
+        }
+    }
+    first
+}
+
+/// Whether the addresses in the object's status are ours; the mirror keeps no other owners.
+pub(crate) fn owns_addresses(meta: &ObjectMeta) -> bool {
+    let entries = meta.managed_fields.iter().flatten();
+    entries.into_iter().any(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER) && entry.subresource.as_deref() == Some("status"))
+}
+
+/// The addresses of a Service over which another controller has written; none where they are in its status.
+pub(crate) fn overwritten(service: &Service) -> Vec<IpAddr> {
+    let remembered = if owns_addresses(&service.metadata) { Vec::new() } else { Told::remembered(service) };
+    let shown: Vec<IpAddr> = status_addresses(service).collect();
+    if remembered.iter().all(|address| shown.contains(address)) { Vec::new() } else { remembered }
 }
 
 /// The addresses in a Service's status, in its order.

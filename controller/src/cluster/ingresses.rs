@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::memory::Memory;
 use super::pass::Pass;
-use super::subject::{owns_addresses, write};
+use super::subject::write;
 use super::write::{StatusKind, StatusWrite, Target};
+use crate::addresses::owns_addresses;
 use crate::compile::PublicAddresses;
 use crate::problem::ObjectRef;
 

@@ -31,6 +31,8 @@ const REPEATED_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 pub struct Memory {
     under_way: HashSet<Key>,
     attempts: HashMap<Target, Attempt>,
+    /// The same of what is said beside a status that another controller owns.
+    beside: HashMap<Target, Attempt>,
     conflicts: BTreeMap<Target, Vec<String>>,
     pub(super) promises: Promises,
     pub(super) told: Told,
@@ -80,7 +82,9 @@ impl Memory {
     /// A write is sent.
     pub fn started(&mut self, write: &Write) {
         self.under_way.insert(write.key());
-        if let Write::Status(write) = write {
+        if let Write::Status(write) = write
+            && !write.beside
+        {
             self.promises.started(write);
         }
     }
@@ -90,15 +94,22 @@ impl Memory {
         self.under_way.remove(&write.key());
         match write {
             Write::Event(event) => self.told.finished(event, outcome, now),
+            Write::Status(write) if write.beside => _ = self.attempted(write, outcome, now),
             Write::Status(write) => {
                 self.promises.finished(write, outcome);
-                self.attempted(write, outcome, now);
+                match self.attempted(write, outcome, now) {
+                    Some(managers) => drop(self.conflicts.insert(write.target.clone(), managers)),
+                    None if *outcome == Outcome::Written => drop(self.conflicts.remove(&write.target)),
+                    None => {}
+                }
             }
         }
     }
 
-    fn attempted(&mut self, write: &StatusWrite, outcome: &Outcome, now: Timestamp) {
-        let last = self.attempts.get(&write.target);
+    /// Who else owns what was to be written.
+    fn attempted(&mut self, write: &StatusWrite, outcome: &Outcome, now: Timestamp) -> Option<Vec<String>> {
+        let attempts = if write.beside { &mut self.beside } else { &mut self.attempts };
+        let last = attempts.get(&write.target);
         let repeats = last.filter(|last| last.is_repeated_by(write, outcome, now)).map_or(0, |last| last.repeats + 1);
         let (conflict, wait) = match outcome {
             Outcome::Written if repeats >= MOST_REPEATS => (Some(Vec::new()), AFTER_CONFLICT),
@@ -107,11 +118,6 @@ impl Memory {
             Outcome::Conflict(managers) => (Some(managers.clone()), AFTER_CONFLICT),
             Outcome::Refused => (None, AFTER_REFUSAL),
         };
-        match conflict {
-            Some(managers) => drop(self.conflicts.insert(write.target.clone(), managers)),
-            None if *outcome == Outcome::Written => drop(self.conflicts.remove(&write.target)),
-            None => {}
-        }
         let attempt = Attempt {
             status: timeless(&write.status),
             resource_version: write.resource_version.clone(),
@@ -120,7 +126,13 @@ impl Memory {
             not_before: now.saturating_add(wait).unwrap_or(Timestamp::MAX),
             repeats,
         };
-        self.attempts.insert(write.target.clone(), attempt);
+        attempts.insert(write.target.clone(), attempt);
+        conflict
+    }
+
+    /// Which other managers own the status, if it is known that others do.
+    pub(super) fn conflict(&self, target: &Target) -> Option<&[String]> {
+        self.conflicts.get(target).map(Vec::as_slice)
     }
 
     /// Whether an event or a status is on its way.
@@ -133,7 +145,8 @@ impl Memory {
         if self.is_under_way(&Key::Status(write.target.clone())) {
             return Err(None);
         }
-        let Some(last) = self.attempts.get(&write.target) else { return Ok(()) };
+        let attempts = if write.beside { &self.beside } else { &self.attempts };
+        let Some(last) = attempts.get(&write.target) else { return Ok(()) };
         let same_version = last.resource_version == write.resource_version;
         match last.outcome {
             // It is done, and the watch has yet to show it: over this version nothing can be written any more.
@@ -158,6 +171,7 @@ impl Memory {
     pub(super) fn keep_wanted(&mut self, wanted: &HashSet<Target>, exists: impl Fn(&Target) -> bool) {
         self.conflicts.retain(|target, _| wanted.contains(target));
         self.attempts.retain(|target, _| exists(target));
+        self.beside.retain(|target, _| exists(target));
     }
 
     /// What is wrong with other controllers, for the owners of the objects.
@@ -194,7 +208,12 @@ fn conflict(target: &Target, managers: &[String]) -> Problem {
     } else {
         format!("another controller owns this object's status: {}", managers.join(", "))
     };
-    let message = format!("{who}; remove that controller, or give the object's class to one of the two; until then the status may not be true");
+    let until = if target.kind == super::write::StatusKind::Service {
+        "what is served is in the condition vrata.io/AddressAllocated"
+    } else {
+        "the status may not be true"
+    };
+    let message = format!("{who}; remove that controller, or give the object's class to one of the two; until then {until}");
     Problem {
         severity: Severity::Warning,
         object: Some(ObjectRef {

@@ -9,6 +9,7 @@
 //! - Server-side apply as [`FIELD_MANAGER`], never with force, always with the `uid` and `resourceVersion` that the decision was made on: a leader that
 //!   was paused writes nothing over what changed since. A field that another manager owns becomes a [`Problem`](crate::problem::Problem).
 //! - A Service's status is the durable allocation: [`held_allocations`](crate::addresses::held_allocations) reads it back, and only what is held is served.
+//!   Where another controller writes over it, the condition remembers it.
 //! - No object gets a finalizer: all of this can be made again from the objects alone.
 //!
 //! # For who wires it

@@ -29,6 +29,7 @@ pub fn plan(pass: &Pass, settings: &Settings, memory: &mut Memory, now: Timestam
     }
     memory.see(&pass.read.objects, now);
     let services = services::wanted(pass, settings, memory, now);
+    let beside = services.beside;
     let withdrawn = events::withdrawals(pass, &services.withdrawn, memory, now);
     let statuses = services.statuses.into_iter().chain(ingresses::wanted(pass, memory)).chain(certificates::wanted(pass, now));
     let statuses: Vec<StatusWrite> = statuses.collect();
@@ -36,7 +37,7 @@ pub fn plan(pass: &Pass, settings: &Settings, memory: &mut Memory, now: Timestam
     let wanted: HashSet<Target> = statuses.iter().map(|write| write.target.clone()).collect();
     memory.keep_wanted(&wanted, |target| exists(pass, target));
     let mut plan = Plan { writes: withdrawn.into_iter().map(Write::Event).collect(), ..Plan::default() };
-    for write in statuses {
+    for write in statuses.into_iter().chain(beside) {
         match memory.admits(&write, now) {
             Ok(()) => plan.writes.push(Write::Status(write)),
             Err(due) => plan.wake(due),

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::FIELD_MANAGER;
 use super::told::REPEAT;
 use super::write::{EventWrite, Outcome, StatusWrite, Write};
-use crate::addresses::status_addresses;
+use crate::addresses::{overwritten, status_addresses};
 use crate::objects::ObjectKey;
 
 /// After this time an answer is not waited for.
@@ -158,7 +158,7 @@ pub(super) async fn held(client: &Client) -> kube::Result<Vec<(ObjectKey, String
     loop {
         let page = services.list(&parameters).await?;
         held.extend(page.items.into_iter().filter_map(|service| {
-            let addresses: Vec<IpAddr> = status_addresses(&service).collect();
+            let addresses: Vec<IpAddr> = status_addresses(&service).chain(overwritten(&service)).collect();
             let meta = service.metadata;
             let key = ObjectKey::new(meta.namespace?, meta.name?);
             (!addresses.is_empty()).then(|| (key, meta.resource_version.unwrap_or_default(), addresses))

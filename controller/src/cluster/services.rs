@@ -2,6 +2,8 @@
 //!
 //! An address is written for a Service only when no other one, which is not to have it too, has it in its status or may have it from a write that is not seen
 //! yet: what is to be taken away is taken away first, in a pass of its own.
+//!
+//! Where another controller owns the addresses in a status, the condition alone is written beside them: it says what is served, and remembers what was allocated.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -12,10 +14,10 @@ use serde_json::json;
 
 use super::memory::Memory;
 use super::pass::{Pass, Settings};
-use super::subject::{owns_addresses, write};
+use super::subject::write;
 use super::write::{StatusKind, StatusWrite, Target};
 use crate::address_condition::Told;
-use crate::addresses::{Allocation, Port, status_addresses};
+use crate::addresses::{Allocation, Port, overwritten, owns_addresses, status_addresses};
 use crate::compile::RefusedAddress;
 use crate::config::Traffic;
 use crate::objects::{ObjectKey, Stored};
@@ -25,8 +27,18 @@ use crate::problem::ObjectRef;
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     pub(super) statuses: Vec<StatusWrite>,
+    /// What is said beside statuses that another controller owns.
+    pub(super) beside: Vec<StatusWrite>,
     /// Addresses that Services lose.
     pub(super) withdrawn: Vec<(ObjectRef, Vec<IpAddr>)>,
+}
+
+/// A Service and what it is to have.
+#[derive(Clone, Copy)]
+struct Case<'a> {
+    key: &'a ObjectKey,
+    stored: &'a Stored<Service>,
+    allocation: Option<&'a Allocation>,
 }
 
 pub(super) fn wanted(pass: &Pass, settings: &Settings, memory: &Memory, now: Timestamp) -> Wanted {
@@ -40,19 +52,7 @@ pub(super) fn wanted(pass: &Pass, settings: &Settings, memory: &Memory, now: Tim
         let free = allocation.map(|allocation| claims.free_for(key, stored, allocation)).unwrap_or_default();
         let desired = allocation.map(|allocation| balanced(&free, &allocation.ports, settings.traffic)).unwrap_or_default();
         let told = told(&stored.object, allocation, &free, refused.get(key).copied());
-        let ours = || owns_addresses(&stored.object.metadata) || memory.wrote_addresses(&Target { kind: StatusKind::Service, key: key.clone() });
-        let stays = desired == entries(&stored.object) || desired.is_empty() && !ours();
-        if stays && Told::is_shown(told.as_ref(), &stored.object) {
-            continue;
-        }
-        if !stays && ours() {
-            wanted.lost(stored, allocation);
-        }
-        let mut status = if desired.is_empty() { json!({}) } else { json!({"loadBalancer": {"ingress": desired}}) };
-        if let Some(told) = told {
-            status["conditions"] = json!([told.condition(&stored.object, now)]);
-        }
-        wanted.statuses.push(write(StatusKind::Service, key, stored, status));
+        wanted.consider(Case { key, stored, allocation }, &desired, told, memory, now);
     }
     wanted
 }
@@ -66,10 +66,60 @@ fn told(service: &Service, allocation: Option<&Allocation>, free: &[IpAddr], ref
     }
 }
 
+/// The same where another controller owns the addresses in the status.
+fn contested(case: Case<'_>, told: Option<Told>, managers: &[String]) -> Option<Told> {
+    let Some(allocation) = case.allocation.filter(|_| told.as_ref().is_some_and(Told::is_allocated)) else { return told };
+    let service = &case.stored.object;
+    let (addresses, before, shown) = (&allocation.addresses, Told::remembered(service), status_addresses(service).collect::<Vec<_>>());
+    let by = if managers.is_empty() { "another controller".to_owned() } else { managers.join(", ") };
+    let are_all = |known: &[IpAddr]| addresses.iter().all(|address| known.contains(address));
+    Some(if are_all(&before) {
+        Told::overwritten(addresses, &by)
+    } else if before.is_empty() && are_all(&shown) {
+        Told::elsewhere(addresses, &by)
+    } else {
+        Told::kept_out(addresses, &by)
+    })
+}
+
 impl Wanted {
-    fn lost(&mut self, stored: &Stored<Service>, allocation: Option<&Allocation>) {
+    fn consider(&mut self, case: Case<'_>, desired: &[LoadBalancerIngress], told: Option<Told>, memory: &Memory, now: Timestamp) {
+        let Case { key, stored, .. } = case;
+        let target = Target { kind: StatusKind::Service, key: key.clone() };
+        let owned = owns_addresses(&stored.object.metadata);
+        self.lost(case);
+        if desired.is_empty() && !owned && !memory.wrote_addresses(&target) {
+            return self.beside(case, told.as_ref(), now);
+        }
+        let stays = desired == entries(&stored.object);
+        if stays && Told::is_shown(told.as_ref(), &stored.object) {
+            return;
+        }
+        if let Some(managers) = memory.conflict(&target).filter(|_| !stays && !owned) {
+            self.beside(case, contested(case, told.clone(), managers).as_ref(), now);
+        }
+        let mut status = if desired.is_empty() { json!({}) } else { json!({"loadBalancer": {"ingress": desired}}) };
+        if let Some(told) = told {
+            status["conditions"] = json!([told.condition(&stored.object, now)]);
+        }
+        self.statuses.push(write(StatusKind::Service, key, stored, status));
+    }
+
+    /// The condition alone.
+    fn beside(&mut self, case: Case<'_>, told: Option<&Told>, now: Timestamp) {
+        let Case { key, stored, .. } = case;
+        if !Told::is_shown(told, &stored.object) {
+            let status = told.map_or_else(|| json!({}), |told| json!({"conditions": [told.condition(&stored.object, now)]}));
+            self.beside.push(StatusWrite { beside: true, ..write(StatusKind::Service, key, stored, status) });
+        }
+    }
+
+    /// Tells of addresses that were ours, and are not the Service's any more.
+    fn lost(&mut self, Case { stored, allocation, .. }: Case<'_>) {
+        let service = &stored.object;
         let stays = |address: &IpAddr| allocation.is_some_and(|allocation| allocation.addresses.contains(address));
-        let lost: Vec<IpAddr> = status_addresses(&stored.object).filter(|address| !stays(address)).collect();
+        let had: Vec<IpAddr> = if owns_addresses(&service.metadata) { status_addresses(service).collect() } else { overwritten(service) };
+        let lost: Vec<IpAddr> = had.into_iter().filter(|address| !stays(address)).collect();
         if !lost.is_empty() {
             self.withdrawn.push((stored.reference.clone(), lost));
         }
@@ -85,7 +135,8 @@ struct Claims<'a> {
 impl<'a> Claims<'a> {
     fn new(pass: &'a Pass, memory: &'a Memory) -> Self {
         let mut services: HashMap<IpAddr, Vec<&ObjectKey>> = HashMap::new();
-        let held = pass.read.objects.services.iter().flat_map(|(key, stored)| status_addresses(&stored.object).map(move |address| (key, address)));
+        let of = |service| status_addresses(service).chain(overwritten(service));
+        let held = pass.read.objects.services.iter().flat_map(|(key, stored)| of(&stored.object).map(move |address| (key, address)));
         for (key, address) in held.chain(memory.promises.iter()) {
             services.entry(address).or_default().push(key);
         }
@@ -94,7 +145,7 @@ impl<'a> Claims<'a> {
 
     /// The addresses of the allocation that the Service has already, and those that nobody has who is not to have them.
     fn free_for(&self, key: &ObjectKey, stored: &Stored<Service>, allocation: &Allocation) -> Vec<IpAddr> {
-        let had: Vec<IpAddr> = status_addresses(&stored.object).collect();
+        let had: Vec<IpAddr> = status_addresses(&stored.object).chain(overwritten(&stored.object)).collect();
         let shares = |other: &ObjectKey, address: &IpAddr| {
             let theirs = self.pass.allocations.services.get(other);
             theirs.is_some_and(|theirs| theirs.addresses.contains(address))

@@ -1,8 +1,5 @@
-//! What identifies an object to an API server, and who owns its status. Pure.
+//! What identifies an object to an API server. Pure.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-
-use super::FIELD_MANAGER;
 use super::write::{Regarding, StatusKind, StatusWrite, Target};
 use crate::objects::{Kind, ObjectKey, Objects, Stored};
 use crate::problem::ObjectRef;
@@ -10,13 +7,7 @@ use crate::problem::ObjectRef;
 /// The write of a status, made on this version of this object.
 pub(super) fn write<T>(kind: StatusKind, key: &ObjectKey, stored: &Stored<T>, status: serde_json::Value) -> StatusWrite {
     let target = Target { kind, key: key.clone() };
-    StatusWrite { target, uid: stored.meta.uid.clone(), resource_version: stored.meta.resource_version.clone(), status }
-}
-
-/// Whether the addresses in the object's status are ours; the mirror keeps no other owners.
-pub(super) fn owns_addresses(meta: &ObjectMeta) -> bool {
-    let entries = meta.managed_fields.iter().flatten();
-    entries.into_iter().any(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER) && entry.subresource.as_deref() == Some("status"))
+    StatusWrite { target, uid: stored.meta.uid.clone(), resource_version: stored.meta.resource_version.clone(), status, beside: false }
 }
 
 /// An object and its age.

@@ -82,6 +82,8 @@ pub struct StatusWrite {
     pub resource_version: String,
     /// The status; empty to give up what we own of it.
     pub status: Value,
+    /// Whether it has none of the addresses, so that it can be written beside those of another controller.
+    pub beside: bool,
 }
 
 impl StatusWrite {

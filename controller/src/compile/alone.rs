@@ -122,9 +122,10 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Whether the namespace is an object, where namespaces are.
+    /// Whether the last pass knew of the namespace. Where no namespace is an object, all are what they are named.
     fn is_seen(self, namespace: &str) -> bool {
-        self.objects.namespaces.is_empty() || self.objects.namespaces.contains_key(&ObjectKey::new("", namespace))
+        let Objects { namespaces, services, .. } = self.objects;
+        namespaces.is_empty() || namespaces.contains_key(&ObjectKey::new("", namespace)) || services.of(namespace).next().is_some()
     }
 
     fn host(self, host: &str) -> Option<&'a HostReport> {

@@ -181,6 +181,7 @@ fn changes<'a>(last: &'a Last, objects: &'a Objects, facts: &'a Facts, held: &'a
 
     let service = |key: &'a ObjectKey| key.namespace.as_str();
     entries(&last.held.served.services, &held.served.services, service, &mut found);
+    entries(&last.held.pending, &held.pending, service, &mut found);
     entries(&last.held.without, &held.without, service, &mut found);
     if !Arc::ptr_eq(&last.certificates, &facts.held) {
         let secret = |name: &'a SecretName| name.namespace.as_str();

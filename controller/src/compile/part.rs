@@ -131,7 +131,8 @@ fn load_balancers(
         let hostnames = named.remove(&stored.reference).unwrap_or_default();
         let (namespace, name) = (key.namespace.clone(), key.name.clone());
         let refused = held.without.get(key).cloned();
-        reports.push(Arc::new(ServiceReport { namespace, name, addresses: addresses.to_vec(), ports, hostnames, refused }));
+        let pending = held.pending.get(key).cloned().unwrap_or_default();
+        reports.push(Arc::new(ServiceReport { namespace, name, addresses: addresses.to_vec(), pending, ports, hostnames, refused }));
     }
     (table, reports)
 }

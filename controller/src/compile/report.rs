@@ -144,6 +144,9 @@ pub struct ServiceReport {
     pub name: String,
     /// Allocated addresses.
     pub addresses: Vec<std::net::IpAddr>,
+    /// Addresses that are allocated and not served before its status has them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<std::net::IpAddr>,
     /// Ports.
     pub ports: Vec<ServicePortReport>,
     /// DNS names that lead to it.

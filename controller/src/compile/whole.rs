@@ -1,6 +1,7 @@
 //! What is decided for all namespaces at once, before any of them is compiled: the platform's own part, and who holds which address. Pure.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use acme::{SecretName, Wanted};
@@ -36,6 +37,8 @@ pub(super) struct Common {
 pub(super) struct Held {
     /// What is served: what was held before where only that may be.
     pub(super) served: Allocations,
+    /// What is to be served once it is in the status of its Service.
+    pub(super) pending: BTreeMap<ObjectKey, Vec<IpAddr>>,
     /// Why others hold none.
     pub(super) without: BTreeMap<ObjectKey, RefusedAddress>,
 }
@@ -73,11 +76,20 @@ impl Whole {
             served: Served::platform(input, parser).certificates(),
             records: zones::platform(input),
             problems: findings.into_problems(),
-            held: Held { served, without },
+            held: Held { pending: pending(&allocations, &served), served, without },
             common: Common { public, rules, issuers },
             allocations,
             standing,
             wanted,
         }
     }
+}
+
+/// The allocated addresses that are not served yet.
+fn pending(allocations: &Allocations, served: &Allocations) -> BTreeMap<ObjectKey, Vec<IpAddr>> {
+    let pending = allocations.services.iter().map(|(key, allocation)| {
+        let is_served = |address: &IpAddr| served.services.get(key).is_some_and(|served| served.addresses.contains(address));
+        (key.clone(), allocation.addresses.iter().copied().filter(|address| !is_served(address)).collect::<Vec<_>>())
+    });
+    pending.filter(|(_, addresses)| !addresses.is_empty()).collect()
 }

@@ -88,9 +88,26 @@ fn the_api_server_is_told_what_the_runtime_would_say() -> Result<()> {
         let asks_too_much = app::load_balancer("intruder", "db", &format!("db.{ZONE}")).replace("privmuni", "nobodys");
         let said = tried(&kubectl, &asks_too_much).await?;
         ensure!(said.err.contains(DENIED) && said.err.contains("nobodys"), "{said:?}");
+        address_of_another(&kubectl).await?;
         kubectl.run(&["--namespace", "intruder", "annotate", "ingress", "squat", "note=still-wrong"]).await?;
         Ok(())
     })
+}
+
+/// Who asks for an address that another tenant has is warned, and its Service is stored and waits.
+async fn address_of_another(kubectl: &Kubectl) -> Result<()> {
+    let (pool, ip) = ("metallb.universe.tf/address-pool: privmuni", "/status/loadBalancer/ingress/0/ip");
+    kubectl.apply(&app::load_balancer("owner", "db", &format!("db.{ZONE}")).replace(pool, "note: any")).await?;
+    let held = kubectl.get_until("it has an address", "service", "owner", "db", |service| service.pointer(ip).is_some()).await?;
+    let address = held.pointer(ip).and_then(Value::as_str).context("an address")?;
+    let asks = app::load_balancer("intruder", "db", &format!("db-2.{ZONE}")).replace(pool, &format!("metallb.io/loadBalancerIPs: {address}"));
+    let taken = format!("metadata.annotations[metallb.io/loadBalancerIPs]: the address {address} is held by Service owner/db");
+    let told = |said: &Printed| said.code == Some(0) && warnings(said) == [taken.as_str()];
+    eventually("a dry run is warned", async || tried(kubectl, &asks).await, told).await?;
+    let said = kubectl.says(&["create", "-f", "-"], &asks).await?;
+    ensure!(told(&said), "{said:?}");
+    let waits = |service: &Value| service.pointer("/status/conditions/0/message").is_some_and(|message| *message == taken.as_str());
+    kubectl.get_until("the runtime says the same", "service", "intruder", "db", waits).await.map(drop)
 }
 
 #[test]

@@ -86,3 +86,49 @@ fn an_address_is_allocated_named_served_and_kept() -> Result<()> {
         Ok(())
     })
 }
+
+#[test]
+fn an_address_that_another_controller_writes_over_is_kept_served_and_told() -> Result<()> {
+    Lab::start()?.run(async |lab| {
+        let (kubectl, vrata) = (lab.kubectl(), install::vrata(lab, Options::default()).await?);
+        let host = format!("db.{ZONE}");
+        let ip = |service: &Value| service["status"]["loadBalancer"]["ingress"][0]["ip"].as_str().map(str::to_owned);
+        kubectl.apply(&(app::echo("db") + &app::load_balancer("db", "db", &host))).await?;
+        let service = kubectl.get_until("it has an address", "service", "db", "db", |service| ip(service).is_some()).await?;
+        let address: IpAddr = ip(&service).context("no address")?.parse()?;
+        let at = SocketAddr::new(address, 5432);
+        eventually("TCP is forwarded", async || tcp(at).await, |back| back == b"hello").await?;
+
+        let status = |ingress: &str| format!("{{\"status\":{{\"loadBalancer\":{ingress}}}}}");
+        let foreign = status(r#"{"ingress":[{"ip":"203.0.113.9"}]}"#);
+        let patch = async |status: &str| {
+            let manager = "--field-manager=cloud-controller";
+            kubectl.run(&["-n", "db", "patch", "service", "db", "--subresource=status", "--type=merge", manager, "-p", status]).await
+        };
+        patch(&foreign).await?;
+        let says = format!("{address}; served here, although cloud-controller writes status.loadBalancer.ingress");
+        let told = |service: &Value| condition(service).is_some_and(|told| told["status"] == "True" && told["message"] == says.as_str());
+        let service = kubectl.get_until("the condition tells", "service", "db", "db", told).await?;
+        assert_eq!(ip(&service).as_deref(), Some("203.0.113.9"), "nobody is fought");
+        assert_eq!((tcp(at).await?, dns::dig(vrata.dns(), &[&host]).await?), (b"hello".to_vec(), address.to_string()));
+
+        // Who asks for it hears who has it; so does a program that starts afresh.
+        let ask = |name: &str| {
+            app::load_balancer("db", name, &format!("{name}.{ZONE}")).replace("address-pool: privmuni", &format!("loadBalancerIPs: {address}"))
+        };
+        let taken = format!("the address {address} is held by Service db/db");
+        let refused = |service: &Value| condition(service).is_some_and(|told| told["message"].to_string().contains(&taken));
+        kubectl.apply(&ask("asks")).await?;
+        kubectl.get_until("it is refused", "service", "db", "asks", refused).await?;
+        let [replica] = vrata.ready(lab, 1).await?.try_into().unwrap();
+        kubectl.run(&["delete", "pod", &replica.name, "--namespace", NAMESPACE]).await?;
+        vrata.ready(lab, 1).await?;
+        eventually("TCP is forwarded by another", async || tcp(at).await, |back| back == b"hello").await?;
+        kubectl.apply(&ask("asks-later")).await?;
+        kubectl.get_until("it is refused too", "service", "db", "asks-later", refused).await?;
+
+        patch(&status("null")).await?;
+        let ours = |service: &Value| ip(service) == Some(address.to_string()) && condition(service).is_some_and(|told| told["reason"] == "Allocated");
+        kubectl.get_until("the status is ours again", "service", "db", "db", ours).await.map(drop)
+    })
+}

@@ -253,3 +253,95 @@ fn beside_addresses_of_another_manager_the_condition_alone_is_ours() {
     assert!(!lines.iter().any(|line| line.contains("Withdrawn")), "{lines:?}");
     assert_eq!(world.status("Service team/db")["loadBalancer"], service["status"]["loadBalancer"]);
 }
+
+/// What its condition says.
+fn says(world: &World, id: &str) -> String {
+    let told = &world.status(id)["conditions"][0];
+    let text = |key: &str| told[key].as_str().unwrap_or("-");
+    format!("{} {}: {}", text("status"), text("reason"), text("message"))
+}
+
+fn explained(world: &World, address: &str) -> String {
+    crate::explain::explain(&world.pass().view, &crate::explain::Target::Address(address.parse().unwrap()))
+}
+
+fn served(world: &World) -> Vec<String> {
+    let services = world.pass().view.report.services.clone();
+    services.iter().map(|service| format!("{}/{} {:?}", service.namespace, service.name, service.addresses)).collect()
+}
+
+#[test]
+fn what_another_controller_writes_over_stays_allocated_served_and_told() {
+    let mut world = World::new();
+    world.apply(&balancer("team", "db", &json!({}), &[5432]));
+    world.settle();
+    // An address of nobody, one of the pool, none at all.
+    for written in [&["203.0.113.9"][..], &[FREE[3]], &[]] {
+        world.overwrite("Service team/db", "cloud", written);
+        let lines = world.settle();
+        assert!(!lines.iter().any(|line| line.contains("Withdrawn")), "{lines:?}");
+        assert_eq!(
+            says(&world, "Service team/db"),
+            "True StatusConflict: 198.51.100.0; served here, although cloud writes status.loadBalancer.ingress"
+        );
+        let shown = world.status("Service team/db")["loadBalancer"]["ingress"].as_array().unwrap().len();
+        assert_eq!((shown, served(&world)), (written.len(), vec!["team/db [198.51.100.0]".to_owned()]), "nobody is fought");
+        let told = explained(&world, FREE[0]);
+        assert!(told.starts_with("198.51.100.0: held by Service team/db\n") && told.contains("owns this object's status: cloud"), "{told}");
+        // A new leader knows it from the object.
+        world.memory = Memory::default();
+    }
+    world.overwrite("Service team/db", "cloud", &[FREE[1]]);
+    world.apply(&balancer("b", "asks", &json!({"metallb.io/loadBalancerIPs": FREE[0]}), &[80]));
+    world.apply(&balancer("b", "any", &json!({}), &[80]));
+    world.settle();
+    let taken = "False AddressTaken: metadata.annotations[metallb.io/loadBalancerIPs]: the address 198.51.100.0 is held by Service team/db";
+    assert_eq!(says(&world, "Service b/asks"), taken);
+    assert_eq!(says(&world, "Service b/any"), "True Allocated: 198.51.100.2", "what stands in the status of another is chosen for nobody");
+    assert_eq!(
+        explained(&world, FREE[1]),
+        "198.51.100.1: nobody holds it\n198.51.100.1: in the status of Service team/db, where another controller has written it\n"
+    );
+
+    world.hand_over("Service team/db");
+    world.now += SignedDuration::from_secs(11);
+    world.settle();
+    assert_eq!(says(&world, "Service team/db"), "True Allocated: 198.51.100.0");
+    assert_eq!((held(&world)[1].as_str(), world.told.len()), ("team/db 198.51.100.0 5432/TCP -", 0));
+}
+
+#[test]
+fn what_is_asked_for_while_another_controller_owns_the_status_is_kept_for_later_and_told() {
+    let mut world = World::new();
+    world.apply(&balancer("team", "db", &json!({}), &[5432]));
+    world.settle();
+    let mut asks = balancer("team", "db", &json!({"metallb.io/loadBalancerIPs": FREE[2], "owned-by": "cloud"}), &[5432]);
+    world.overwrite("Service team/db", "cloud", &["203.0.113.9"]);
+    world.settle();
+    world.apply(&asks);
+    let lines = world.settle();
+    assert_eq!(lines.iter().filter(|line| line.contains("AddressWithdrawn")).count(), 1, "{lines:?}");
+    let told = "False StatusConflict: status.loadBalancer.ingress: 198.51.100.2 waits to be written here, and is not served before: cloud owns this field; remove that \
+                controller, or give the object's class to one of the two";
+    assert_eq!((says(&world, "Service team/db").as_str(), served(&world)), (told, vec!["team/db []".to_owned()]));
+    assert!(explained(&world, FREE[2]).starts_with("198.51.100.2: allocated to Service team/db, and not served before its status has it\n"));
+    assert_eq!(explained(&world, FREE[0]), "198.51.100.0: nobody holds it\n");
+    // It asks for nothing any more.
+    asks["spec"]["type"] = "ClusterIP".into();
+    world.apply(&asks);
+    world.settle();
+    assert_eq!(says(&world, "Service team/db"), "- -: -");
+}
+
+#[test]
+fn an_address_of_another_controller_is_served_as_long_as_it_stands_there() {
+    let mut world = World::new();
+    world.apply(&balancer("team", "db", &json!({}), &[5432]));
+    for address in [FREE[2], FREE[1]] {
+        world.overwrite("Service team/db", "metallb", &[address]);
+        world.settle();
+        let told = format!("True AllocatedElsewhere: {address}; served as long as metallb leaves them in status.loadBalancer.ingress");
+        assert_eq!((says(&world, "Service team/db"), served(&world)), (told, vec![format!("team/db [{address}]")]));
+        world.now += SignedDuration::from_mins(1);
+    }
+}

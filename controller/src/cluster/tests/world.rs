@@ -11,7 +11,7 @@ use crate::cluster::{Memory, Outcome, Pass, Plan, Settings, Write, plan};
 use crate::compile::{self, Facts, compile};
 use crate::config::{Config, Pool, Zone};
 use crate::problem::Problem;
-use crate::status::View;
+use crate::status::{Basis, View};
 
 /// 2026-11-24T06:00:00Z, and when objects are created unless they say otherwise.
 pub(super) const NOW: i64 = 1_795_500_000;
@@ -73,6 +73,26 @@ impl World {
         self.objects.remove(id).unwrap();
     }
 
+    /// What another controller writes by force over the addresses of a status; from then on they are its own.
+    pub(super) fn overwrite(&mut self, id: &str, manager: &str, addresses: &[&str]) {
+        self.version += 1;
+        let object = self.objects.get_mut(id).unwrap();
+        let entries: Vec<Value> = addresses.iter().map(|address| json!({"ip": address})).collect();
+        object["status"]["loadBalancer"] = json!({"ingress": entries});
+        object["metadata"]["resourceVersion"] = self.version.to_string().into();
+        object["metadata"]["annotations"]["owned-by"] = manager.into();
+        object["metadata"]["managedFields"] = managed(&json!({"conditions": []}));
+    }
+
+    /// The other controller is gone, and what it wrote with it.
+    pub(super) fn hand_over(&mut self, id: &str) {
+        self.version += 1;
+        let object = self.objects.get_mut(id).unwrap();
+        object["status"]["loadBalancer"] = json!({});
+        object["metadata"]["resourceVersion"] = self.version.to_string().into();
+        object["metadata"]["annotations"].as_object_mut().unwrap().remove("owned-by");
+    }
+
     pub(super) fn status(&self, id: &str) -> &Value {
         &self.objects[id]["status"]
     }
@@ -92,14 +112,10 @@ impl World {
         let mut problems = compiled.problems;
         problems.retain(|problem| problem.reason != crate::problem::Reason::NoEndpoints);
         problems.extend_from_slice(&self.told);
-        let view = View { report: compiled.report, problems, ..View::default() };
-        Pass {
-            read: Arc::new(read),
-            view: Arc::new(view),
-            allocations: compiled.allocations,
-            public: compiled.public,
-            orders_known: self.orders_known,
-        }
+        let read = Arc::new(read);
+        let basis = Basis { settings: Arc::new(settings), read: read.clone(), rules: compiled.ownership, standing: compiled.standing };
+        let view = View { report: compiled.report, problems, basis: Some(basis), ..View::default() };
+        Pass { read, view: Arc::new(view), allocations: compiled.allocations, public: compiled.public, orders_known: self.orders_known }
     }
 
     /// What is planned once problems have stood for a moment.
@@ -143,7 +159,8 @@ impl World {
         if object["metadata"]["resourceVersion"] != write.resource_version.as_str() || object["metadata"]["uid"] != write.uid.as_str() {
             return Outcome::Stale;
         }
-        if let Some(owner) = object["metadata"]["annotations"].get("owned-by") {
+        let has_addresses = write.status.get("loadBalancer").is_some();
+        if let Some(owner) = object["metadata"]["annotations"].get("owned-by").filter(|_| has_addresses) {
             return Outcome::Conflict(vec![owner.as_str().unwrap().to_owned()]);
         }
         self.version += 1;
