@@ -173,7 +173,7 @@ fn offline(paths: &[PathBuf], file: Option<&PathBuf>) -> anyhow::Result<(View, V
         stale: false,
         ignored: read.objects.others.clone(),
         public_addresses: compiled.public.addresses,
-        basis: Some(Basis { settings: Arc::new(settings), read: Arc::new(read), rules: compiled.ownership }),
+        basis: Some(Basis { settings: Arc::new(settings), read: Arc::new(read), rules: compiled.ownership, standing: compiled.standing }),
     };
     Ok((view, problems))
 }
