@@ -14,12 +14,13 @@ use crate::compile::RefusedAddress;
 /// Its type; the prefix keeps it apart from those of Kubernetes and of other controllers.
 pub const TYPE: &str = "vrata.io/AddressAllocated";
 
-/// Its reasons with which the addresses in its message are the Service's.
-const ALLOCATED: &str = "Allocated";
-const OVERWRITTEN: &str = "StatusConflict";
-/// The reason where another controller allocates, and its addresses are served.
+/// Its reason where another controller writes the status.
+const CONFLICT: &str = "StatusConflict";
+/// The same where that controller allocates, and its addresses are served.
 const ELSEWHERE: &str = "AllocatedElsewhere";
-/// What comes behind the addresses in a message.
+/// What comes behind addresses that are the Service's although it has not all that it asks for.
+const STAYS: &str = " stays";
+/// What comes before the rest of the message.
 const BEHIND: &str = "; ";
 
 /// What it says, but for since when.
@@ -27,7 +28,9 @@ const BEHIND: &str = "; ";
 pub struct Told {
     allocated: bool,
     reason: String,
-    message: String,
+    /// The addresses that are the Service's. They come first in the message, before anything that a tenant wrote.
+    has: Vec<IpAddr>,
+    rest: String,
 }
 
 impl Told {
@@ -35,51 +38,69 @@ impl Told {
     #[must_use]
     pub fn of(addresses: &[IpAddr], refused: Option<&RefusedAddress>) -> Option<Self> {
         match refused {
-            Some(RefusedAddress { field, reason, message }) => {
-                Some(Self { allocated: false, reason: reason.to_string(), message: format!("{field}: {message}") })
-            }
+            Some(RefusedAddress { field, reason, message }) => Some(Self::lacks(&reason.to_string(), addresses, format!("{field}: {message}"))),
             None if addresses.is_empty() => None,
-            None => Some(Self { allocated: true, reason: ALLOCATED.to_owned(), message: list(addresses) }),
+            None => Some(Self::allocated("Allocated", addresses, String::new())),
         }
     }
 
     /// That another controller has written over these addresses, which are served all the same.
     #[must_use]
     pub fn overwritten(addresses: &[IpAddr], by: &str) -> Self {
-        let message = format!("{}{BEHIND}served here, although {by} writes status.loadBalancer.ingress", list(addresses));
-        Self { allocated: true, reason: OVERWRITTEN.to_owned(), message }
+        Self::allocated(CONFLICT, addresses, format!("served here, although {by} writes status.loadBalancer.ingress"))
     }
 
     /// That another controller has written these addresses, which are served as long as they stand there.
     #[must_use]
     pub fn elsewhere(addresses: &[IpAddr], by: &str) -> Self {
-        let message = format!("{}{BEHIND}served as long as {by} leaves them in status.loadBalancer.ingress", list(addresses));
-        Self { allocated: true, reason: ELSEWHERE.to_owned(), message }
+        Self::allocated(ELSEWHERE, addresses, format!("served as long as {by} leaves this in status.loadBalancer.ingress"))
     }
 
-    /// That these addresses are the Service's and not served, since another controller keeps them out of its status.
+    /// That some addresses are the Service's, and others are not served, since another controller keeps them out of its status.
     #[must_use]
-    pub fn kept_out(addresses: &[IpAddr], by: &str) -> Self {
-        let message = format!(
-            "status.loadBalancer.ingress: {} waits to be written here, and is not served before: {by} owns this field; remove that controller, or give the object's class to one of the two",
-            list(addresses)
-        );
-        Self { allocated: false, reason: OVERWRITTEN.to_owned(), message }
-    }
-
-    /// The addresses that were this Service's when the condition was written.
-    #[must_use]
-    pub fn remembered(service: &Service) -> Vec<IpAddr> {
-        let told = current(service).filter(|told| told.status == "True" && [ALLOCATED, OVERWRITTEN].contains(&told.reason.as_str()));
-        let addresses = told.and_then(|told| told.message.split(BEHIND).next()).into_iter().flat_map(|list| list.split(", "));
-        addresses.filter_map(|address| address.parse().ok()).collect()
+    pub fn kept_out(has: &[IpAddr], lacks: &[IpAddr], by: &str) -> Self {
+        let what = format!("{} waits to be written here, and is not served before: {by} owns this field", list(lacks));
+        let rest = format!("status.loadBalancer.ingress: {what}; remove that controller, or give the object's class to one of the two");
+        Self::lacks(CONFLICT, has, rest)
     }
 
     /// That an address is allocated and another Service has yet to give it up.
     #[must_use]
-    pub fn waits_for(address: IpAddr) -> Self {
-        let message = format!("{address} is this Service's as soon as another Service's status no longer has it");
-        Self { allocated: false, reason: "AddressStillHeld".to_owned(), message }
+    pub fn waits_for(has: &[IpAddr], address: IpAddr) -> Self {
+        Self::lacks("AddressStillHeld", has, format!("{address} is this Service's as soon as another Service's status no longer has it"))
+    }
+
+    fn allocated(reason: &str, has: &[IpAddr], rest: String) -> Self {
+        Self { allocated: true, reason: reason.to_owned(), has: has.to_vec(), rest }
+    }
+
+    fn lacks(reason: &str, has: &[IpAddr], rest: String) -> Self {
+        Self { allocated: false, reason: reason.to_owned(), has: has.to_vec(), rest }
+    }
+
+    /// The same of a Service that has of its addresses only those.
+    #[must_use]
+    pub fn with_only(mut self, addresses: &[IpAddr]) -> Self {
+        self.has.retain(|address| addresses.contains(address));
+        self
+    }
+
+    /// The addresses that this program had allocated to the Service when its condition was written.
+    #[must_use]
+    pub fn remembered(service: &Service) -> Vec<IpAddr> {
+        let told = current(service).filter(|told| told.reason != ELSEWHERE);
+        let first = told.and_then(|told| told.message.split(BEHIND).next()).unwrap_or_default();
+        let addresses: Result<Vec<IpAddr>, _> = first.strip_suffix(STAYS).unwrap_or(first).split(", ").map(str::parse).collect();
+        addresses.unwrap_or_default()
+    }
+
+    fn message(&self) -> String {
+        let (has, stays) = (list(&self.has), if self.allocated { "" } else { STAYS });
+        match (self.has.is_empty(), self.rest.is_empty()) {
+            (true, _) => self.rest.clone(),
+            (false, true) => format!("{has}{stays}"),
+            (false, false) => format!("{has}{stays}{BEHIND}{}", self.rest),
+        }
     }
 
     /// Whether the Service has what it asks for.
@@ -99,7 +120,7 @@ impl Told {
     pub fn is_shown(told: Option<&Self>, service: &Service) -> bool {
         match (told, current(service)) {
             (None, current) => current.is_none(),
-            (Some(told), Some(current)) => (told.state(), &told.reason, &told.message) == (&*current.status, &current.reason, &current.message),
+            (Some(told), Some(current)) => (told.state(), &told.reason, &told.message()) == (&*current.status, &current.reason, &current.message),
             (Some(_), None) => false,
         }
     }
@@ -118,7 +139,7 @@ impl Told {
     /// The same without since when.
     #[must_use]
     pub fn value(&self) -> Value {
-        json!({"type": TYPE, "status": self.state(), "reason": self.reason, "message": self.message})
+        json!({"type": TYPE, "status": self.state(), "reason": self.reason, "message": self.message()})
     }
 
     const fn state(&self) -> &'static str {
@@ -132,4 +153,41 @@ fn list(addresses: &[IpAddr]) -> String {
 
 fn current(service: &Service) -> Option<&Condition> {
     service.status.as_ref()?.conditions.as_ref()?.iter().find(|condition| condition.type_ == TYPE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::Reason;
+
+    fn told(told: &Told) -> Service {
+        let mut condition = told.value();
+        condition["lastTransitionTime"] = "2026-11-24T06:00:00Z".into();
+        serde_json::from_value(json!({"status": {"conditions": [condition]}})).expect("a Service")
+    }
+
+    #[test]
+    fn a_condition_remembers_what_was_allocated_and_nothing_that_a_tenant_wrote() {
+        let addresses: Vec<IpAddr> = vec![[192, 0, 2, 1].into(), "2001:db8::1".parse().expect("an address")];
+        let refused = |message: &str| RefusedAddress { field: "f".into(), reason: Reason::AddressNotAllowed, message: message.into() };
+        let both = || addresses.clone();
+        let table = [
+            (Told::of(&addresses, None), "192.0.2.1, 2001:db8::1", both()),
+            (Told::of(&addresses, Some(&refused("why"))), "192.0.2.1, 2001:db8::1 stays; f: why", both()),
+            (Told::of(&[], Some(&refused("\"x; 192.0.2.9 stays; 192.0.2.9\""))), "f: \"x; 192.0.2.9 stays; 192.0.2.9\"", vec![]),
+            (Told::of(&[], Some(&refused("\"x, 192.0.2.9 stays; y\""))), "f: \"x, 192.0.2.9 stays; y\"", vec![]),
+            (Some(Told::overwritten(&addresses, "x")), "192.0.2.1, 2001:db8::1; served here, although x writes status.loadBalancer.ingress", both()),
+            (Some(Told::elsewhere(&addresses[..1], "x")), "192.0.2.1; served as long as x leaves this in status.loadBalancer.ingress", vec![]),
+            (
+                Some(Told::waits_for(&addresses[..1], addresses[1])),
+                "192.0.2.1 stays; 2001:db8::1 is this Service's as soon as another Service's status no longer has it",
+                addresses[..1].to_vec(),
+            ),
+        ];
+        for (said, message, remembered) in table {
+            let service = told(said.as_ref().expect("something to say"));
+            assert_eq!((current(&service).map(|told| &*told.message), Told::remembered(&service)), (Some(message), remembered));
+            assert!(Told::is_shown(said.as_ref(), &service));
+        }
+    }
 }

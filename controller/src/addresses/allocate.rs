@@ -3,7 +3,8 @@
 //! 1. What is held and still right stays: first that of Services whose ports and sharing key are as they were, then that of the others; the older first.
 //! 2. The others, and those that lack an address of a family, are served by age.
 //!
-//! Where another controller has written over what is held, that stays as well, behind what others hold; what stands there instead is chosen for nobody.
+//! Where another controller has written over what is held, that stays as well, and what stands there instead is chosen for nobody. What it alone has allocated
+//! stays behind all else: who can write a status by force takes nobody's address.
 //! What is held goes when its pool is gone, no longer for this Service, or no longer gives that address; a quota that shrinks takes nothing away.
 //! Nothing is given back once step 2 has begun, so a second pass over the result changes nothing.
 
@@ -47,13 +48,13 @@ struct Case<'a> {
 pub fn allocate(pools: &PoolRanges, quota: &Quota, held: &Allocations, claims: &[Arc<Claim>]) -> (Outcome, Standing) {
     let mut cases = by_age(pools, held, claims);
     let (mut ledger, mut cursors) = (Ledger::default(), Cursors::new(pools));
-    for as_it_was in [true, false] {
-        for case in cases.iter_mut().filter(|case| case.is_as_it_was() == as_it_was) {
-            case.keep(pools, &ledger);
+    for turn in [(true, true), (true, false), (false, true), (false, false)] {
+        for case in cases.iter_mut().filter(|case| (case.is_ours(), case.is_as_it_was()) == turn) {
+            case.keep(pools, &ledger, |_| true);
             case.addresses.iter().for_each(|address| ledger.take(&case.asker, *address));
         }
     }
-    cases.iter().filter_map(|case| case.held).for_each(|held| ledger.keep_back(&held.foreign));
+    cases.iter().for_each(|case| ledger.keep_back(case.foreign()));
     for case in &mut cases {
         // Whether it is refused, and by whom, is asked below, when everybody has had their turn: so a second pass says the same.
         let _ = case.serve(pools, quota, &mut ledger, &mut cursors);
@@ -75,7 +76,9 @@ impl Standing {
     pub fn refusal(&self, quota: &Quota, claim: &Arc<Claim>) -> Option<Refusal> {
         let held = self.ledger.held(&self.pools, &claim.service);
         let mut case = Case::new(&self.pools, held.as_ref(), claim);
-        case.keep(&self.pools, &self.ledger);
+        // Who is as it was gives way to nobody younger.
+        let as_it_was = case.is_as_it_was();
+        case.keep(&self.pools, &self.ledger, |other| !as_it_was || (&other.age, &other.service) < (&claim.age, &claim.service));
         case.lacking(&self.pools, quota, &self.ledger, &mut self.cursors.clone()).err()
     }
 }
@@ -103,21 +106,29 @@ impl<'a> Case<'a> {
         Self { asker, held, plan: plan(pools, claim), addresses: Vec::new() }
     }
 
+    /// What another controller has written into its status.
+    fn foreign(&self) -> &'a [IpAddr] {
+        self.held.and_then(|held| held.foreign.as_ref()).map_or(&[], |foreign| &foreign.addresses)
+    }
+
+    /// Whether what it holds was allocated by this program.
+    fn is_ours(&self) -> bool {
+        self.held.and_then(|held| held.foreign.as_ref()).is_none_or(|foreign| foreign.is_remembered)
+    }
+
     /// Whether ports and key are those that the addresses were allocated for: who changes them gives way to who does not.
     fn is_as_it_was(&self) -> bool {
         self.held.is_some_and(|held| {
-            let shown = held.foreign.iter().all(|address| held.addresses.contains(address));
-            shown && held.ports == self.asker.claim.ports && held.sharing_key.as_deref() == self.asker.key.as_deref()
+            let is_shown = self.foreign().iter().all(|address| held.addresses.contains(address));
+            is_shown && held.ports == self.asker.claim.ports && held.sharing_key.as_deref() == self.asker.key.as_deref()
         })
     }
 
-    /// Keeps what is held, as far as it is still right. Who is as it was gives way to nobody younger.
-    fn keep(&mut self, pools: &PoolRanges, ledger: &Ledger) {
+    /// Keeps what is held, as far as it is still right and none of those who precede is in the way.
+    fn keep(&mut self, pools: &PoolRanges, ledger: &Ledger, precedes: impl Fn(&Claim) -> bool) {
         let Some(held) = self.held else { return };
-        let (as_it_was, own) = (self.is_as_it_was(), Arc::clone(&self.asker.claim));
-        let precedes = |other: &Claim| !as_it_was || (&other.age, &other.service) < (&own.age, &own.service);
-        for address in held.addresses.iter().chain(&held.foreign).copied() {
-            if self.may_keep(pools, address) && ledger.obstacle(&self.asker, address, precedes).is_none() {
+        for address in held.addresses.iter().chain(self.foreign()).copied() {
+            if self.may_keep(pools, address) && ledger.obstacle(&self.asker, address, &precedes).is_none() {
                 self.addresses.push(address);
             }
         }
@@ -201,7 +212,7 @@ impl<'a> Case<'a> {
             self.addresses.sort_by_key(|address| Family::of(*address) != first);
         }
         let sharing_key = self.asker.key.as_deref().map(str::to_owned);
-        Some(Allocation { addresses: self.addresses, pool, ports: claim.ports.clone(), sharing_key, foreign: Vec::new() })
+        Some(Allocation { addresses: self.addresses, pool, ports: claim.ports.clone(), sharing_key, foreign: None })
     }
 }
 

@@ -30,9 +30,18 @@ pub struct Allocation {
     /// The key under which it shares them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sharing_key: Option<String>,
-    /// What another controller has written into its status: given to nobody else as long as it stands there.
+    /// Where another controller has written its status.
     #[serde(skip)]
-    pub foreign: Vec<IpAddr>,
+    pub foreign: Option<Foreign>,
+}
+
+/// A status that another controller has written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foreign {
+    /// The addresses in it: chosen for nobody as long as they stand there.
+    pub addresses: Vec<IpAddr>,
+    /// Whether what the Service holds was allocated by this program before.
+    pub is_remembered: bool,
 }
 
 impl Allocations {
@@ -43,7 +52,7 @@ impl Allocations {
             let two = other.services.get(key)?;
             let addresses: Vec<IpAddr> = one.addresses.iter().copied().filter(|address| two.addresses.contains(address)).collect();
             let ports = one.ports.intersection(&two.ports).copied().collect();
-            let allocation = Allocation { addresses, pool: one.pool.clone(), ports, sharing_key: one.sharing_key.clone(), foreign: Vec::new() };
+            let allocation = Allocation { addresses, pool: one.pool.clone(), ports, sharing_key: one.sharing_key.clone(), foreign: None };
             (!allocation.addresses.is_empty()).then(|| (key.clone(), allocation))
         };
         Self { services: self.services.iter().filter_map(common).collect() }

@@ -83,7 +83,7 @@ impl Ledger {
         let first = *addresses.first()?;
         let own = self.holders.get(&first)?.iter().find(|holder| holder.claim.service == *service)?;
         let (pool, ports) = (pools.pool_of(first)?.to_owned(), own.claim.ports.clone());
-        Some(Allocation { addresses, pool, ports, sharing_key: own.key.as_deref().map(str::to_owned), foreign: Vec::new() })
+        Some(Allocation { addresses, pool, ports, sharing_key: own.key.as_deref().map(str::to_owned), foreign: None })
     }
 
     /// What keeps the asker from the address, of the holders that count. Other namespaces learn the holder's name and nothing else.

@@ -19,7 +19,7 @@ mod status;
 
 pub use allocate::{Outcome, Standing, allocate};
 pub use claim::{Asked, Claim, Families, Family, Port, Protocol, Request, TrafficPolicy};
-pub use held::{Allocation, Allocations, MalformedKey};
+pub use held::{Allocation, Allocations, Foreign, MalformedKey};
 pub use pool::{PoolError, PoolRanges};
 pub use pool_objects::PoolFault;
 pub use quota::Quota;

@@ -13,7 +13,7 @@ use crate::cluster::FIELD_MANAGER;
 use crate::objects::{Balancers, Stored};
 
 use super::requests::{ports_of, sharing_key_of};
-use super::{Allocation, Allocations, Family, PoolRanges, Port, Protocol};
+use super::{Allocation, Allocations, Family, Foreign, PoolRanges, Port, Protocol};
 
 /// What Services of type LoadBalancer hold according to their status: addresses that are in a pool, one of each family, with the ports that are listed beside
 /// them. Where none are listed, as other allocators leave it, all ports of the Service count as held.
@@ -26,10 +26,11 @@ pub fn held_allocations(balancers: &Balancers, pools: &PoolRanges) -> Allocation
 fn held(stored: &Stored<Service>, pools: &PoolRanges) -> Option<Allocation> {
     let spec = stored.object.spec.as_ref().filter(|spec| spec.type_.as_deref() == Some("LoadBalancer"))?;
     let in_pools = |address: &IpAddr| pools.pool_of(*address).is_some();
-    let remembered = overwritten(&stored.object).into_iter().filter(in_pools).collect();
-    let shown = first_of_families(status_addresses(&stored.object).filter(in_pools));
-    let foreign = if owns_addresses(&stored.object.metadata) { Vec::new() } else { shown.clone() };
-    let addresses = [remembered, shown].into_iter().find(|addresses: &Vec<_>| !addresses.is_empty())?;
+    let is_foreign = !owns_addresses(&stored.object.metadata);
+    let shown: Vec<IpAddr> = status_addresses(&stored.object).filter(in_pools).collect();
+    let remembered: Vec<IpAddr> = Told::remembered(&stored.object).into_iter().filter(|address| is_foreign && in_pools(address)).collect();
+    let foreign = is_foreign.then(|| Foreign { addresses: shown.clone(), is_remembered: !remembered.is_empty() });
+    let addresses = if remembered.is_empty() { first_of_families(&shown) } else { remembered };
     let pool = pools.pool_of(*addresses.first()?)?.to_owned();
     let listed: BTreeSet<Port> = entries(&stored.object).iter().filter(|entry| is_one_of(entry, &addresses)).flat_map(ports).collect();
     let ports = if listed.is_empty() { ports_of(spec, &mut Vec::new()) } else { listed };
@@ -37,9 +38,9 @@ fn held(stored: &Stored<Service>, pools: &PoolRanges) -> Option<Allocation> {
     Some(Allocation { addresses, pool, ports, sharing_key, foreign })
 }
 
-fn first_of_families(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
+fn first_of_families(addresses: &[IpAddr]) -> Vec<IpAddr> {
     let mut first: Vec<IpAddr> = Vec::new();
-    for address in addresses {
+    for address in addresses.iter().copied() {
         if first.iter().all(|other| Family::of(*other) != Family::of(address)) {
             first.push(address);
         }
@@ -53,11 +54,10 @@ pub(crate) fn owns_addresses(meta: &ObjectMeta) -> bool {
     entries.into_iter().any(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER) && entry.subresource.as_deref() == Some("status"))
 }
 
-/// The addresses of a Service over which another controller has written; none where they are in its status.
+/// The addresses of a Service over which another controller has written; none where its status has them and no others.
 pub(crate) fn overwritten(service: &Service) -> Vec<IpAddr> {
     let remembered = if owns_addresses(&service.metadata) { Vec::new() } else { Told::remembered(service) };
-    let shown: Vec<IpAddr> = status_addresses(service).collect();
-    if remembered.iter().all(|address| shown.contains(address)) { Vec::new() } else { remembered }
+    if status_addresses(service).eq(remembered.iter().copied()) { Vec::new() } else { remembered }
 }
 
 /// The addresses in a Service's status, in its order.

@@ -18,7 +18,7 @@ use super::subject::write;
 use super::write::{StatusKind, StatusWrite, Target};
 use crate::address_condition::Told;
 use crate::addresses::{Allocation, Port, overwritten, owns_addresses, status_addresses};
-use crate::compile::RefusedAddress;
+use crate::compile::{RefusedAddress, ServiceReport};
 use crate::config::Traffic;
 use crate::objects::{ObjectKey, Stored};
 use crate::problem::ObjectRef;
@@ -39,20 +39,23 @@ struct Case<'a> {
     key: &'a ObjectKey,
     stored: &'a Stored<Service>,
     allocation: Option<&'a Allocation>,
+    /// What it has.
+    served: &'a [IpAddr],
 }
 
 pub(super) fn wanted(pass: &Pass, settings: &Settings, memory: &Memory, now: Timestamp) -> Wanted {
     let claims = Claims::new(pass, memory);
-    let reports = pass.view.report.services.iter();
-    let refused: HashMap<ObjectKey, &RefusedAddress> =
-        reports.filter_map(|report| Some((ObjectKey::new(&report.namespace, &report.name), report.refused.as_ref()?))).collect();
+    let reports: HashMap<ObjectKey, &ServiceReport> =
+        pass.view.report.services.iter().map(|report| (ObjectKey::new(&report.namespace, &report.name), &**report)).collect();
     let mut wanted = Wanted::default();
     for (key, stored) in &pass.read.objects.services {
         let allocation = pass.allocations.services.get(key);
         let free = allocation.map(|allocation| claims.free_for(key, stored, allocation)).unwrap_or_default();
         let desired = allocation.map(|allocation| balanced(&free, &allocation.ports, settings.traffic)).unwrap_or_default();
-        let told = told(&stored.object, allocation, &free, refused.get(key).copied());
-        wanted.consider(Case { key, stored, allocation }, &desired, told, memory, now);
+        let report = reports.get(key);
+        let told = told(&stored.object, allocation, &free, report.and_then(|report| report.refused.as_ref()));
+        let served = report.map_or(&[][..], |report| &report.addresses);
+        wanted.consider(Case { key, stored, allocation, served }, &desired, told, memory, now);
     }
     wanted
 }
@@ -61,25 +64,23 @@ pub(super) fn wanted(pass: &Pass, settings: &Settings, memory: &Memory, now: Tim
 /// something else before: mostly it does not wait for long.
 fn told(service: &Service, allocation: Option<&Allocation>, free: &[IpAddr], refused: Option<&RefusedAddress>) -> Option<Told> {
     match allocation.into_iter().flat_map(|allocation| &allocation.addresses).find(|address| !free.contains(address)) {
-        Some(awaited) => Told::is_told(service).then(|| Told::waits_for(*awaited)),
+        Some(awaited) => Told::is_told(service).then(|| Told::waits_for(free, *awaited)),
         None => Told::of(free, refused),
     }
 }
 
 /// The same where another controller owns the addresses in the status.
-fn contested(case: Case<'_>, told: Option<Told>, managers: &[String]) -> Option<Told> {
-    let Some(allocation) = case.allocation.filter(|_| told.as_ref().is_some_and(Told::is_allocated)) else { return told };
-    let service = &case.stored.object;
-    let (addresses, before, shown) = (&allocation.addresses, Told::remembered(service), status_addresses(service).collect::<Vec<_>>());
+fn contested(case: Case<'_>, told: Told, managers: &[String]) -> Told {
+    let before = Told::remembered(&case.stored.object);
+    let Some(allocation) = case.allocation.filter(|_| told.is_allocated()) else { return told.with_only(&before) };
     let by = if managers.is_empty() { "another controller".to_owned() } else { managers.join(", ") };
-    let are_all = |known: &[IpAddr]| addresses.iter().all(|address| known.contains(address));
-    Some(if are_all(&before) {
-        Told::overwritten(addresses, &by)
-    } else if before.is_empty() && are_all(&shown) {
-        Told::elsewhere(addresses, &by)
-    } else {
-        Told::kept_out(addresses, &by)
-    })
+    let (has, lacks): (Vec<_>, Vec<_>) = allocation.addresses.iter().partition(|address| case.served.contains(address));
+    let are_remembered = has.iter().all(|address| before.contains(address));
+    match (lacks.is_empty(), are_remembered) {
+        (true, false) => Told::elsewhere(&has, &by),
+        (true, true) => Told::overwritten(&has, &by),
+        (false, _) => Told::kept_out(&has, &lacks, &by).with_only(&before),
+    }
 }
 
 impl Wanted {
@@ -96,7 +97,8 @@ impl Wanted {
             return;
         }
         if let Some(managers) = memory.conflict(&target).filter(|_| !stays && !owned) {
-            self.beside(case, contested(case, told.clone(), managers).as_ref(), now);
+            let told = told.clone().map(|told| contested(case, told, managers));
+            self.beside(case, told.as_ref(), now);
         }
         let mut status = if desired.is_empty() { json!({}) } else { json!({"loadBalancer": {"ingress": desired}}) };
         if let Some(told) = told {

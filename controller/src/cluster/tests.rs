@@ -4,6 +4,7 @@
 mod addresses;
 mod api_server;
 mod events;
+mod simulation;
 mod statuses;
 mod world;
 mod writer;

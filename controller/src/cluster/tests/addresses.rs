@@ -340,7 +340,7 @@ fn an_address_of_another_controller_is_served_as_long_as_it_stands_there() {
     for address in [FREE[2], FREE[1]] {
         world.overwrite("Service team/db", "metallb", &[address]);
         world.settle();
-        let told = format!("True AllocatedElsewhere: {address}; served as long as metallb leaves them in status.loadBalancer.ingress");
+        let told = format!("True AllocatedElsewhere: {address}; served as long as metallb leaves this in status.loadBalancer.ingress");
         assert_eq!((says(&world, "Service team/db"), served(&world)), (told, vec![format!("team/db [{address}]")]));
         world.now += SignedDuration::from_mins(1);
     }

@@ -97,6 +97,11 @@ impl World {
         &self.objects[id]["status"]
     }
 
+    /// The objects there are.
+    pub(super) fn ids(&self) -> Vec<String> {
+        self.objects.keys().cloned().collect()
+    }
+
     pub(super) fn object(&self, id: &str) -> Value {
         self.objects[id].clone()
     }
