@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use gateway::table::{Backend, Endpoint, Protocol};
+use gateway::table::{Backend, Endpoint, Protocol, may_reach_host};
 use k8s_openapi::api::core::v1::{ServicePort, ServiceSpec};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{IngressServiceBackend, ServiceBackendPort};
@@ -131,14 +131,16 @@ impl<'a> Backends<'a> {
 
     fn external(&self, service: &str, name: &str, spec: &ServiceSpec, port: &Port<'_>) -> Result<Endpoint, Missing> {
         let refused =
-            |why: &str| missing("service.name", Reason::InvalidField, format!("the Service {service:?} has the externalName {name:?}, which {why}"));
+            |reason, why: &str| missing("service.name", reason, format!("the Service {service:?} has the externalName {name:?}, which {why}"));
         let host = name.trim_end_matches('.').to_ascii_lowercase();
-        let local = host == "localhost" || host.ends_with(".localhost") || host.parse().is_ok_and(|address| !self.may_serve(address));
-        if local && !self.input.settings.loopback_endpoints {
-            return Err(refused("is an address of the gateway's own machine; name another one"));
+        // Never loopback, also where endpoints may be: what a name leads to is looked at by the gateway, which knows of no exception.
+        if !may_reach_host(&host, false) {
+            let why =
+                "is loopback, link-local, multicast or unspecified: it leads into the gateway's own machine or network; name another host there";
+            return Err(refused(Reason::EndpointRefused, why));
         }
         if host.is_empty() || host.len() > 253 {
-            return Err(refused("is no DNS name"));
+            return Err(refused(Reason::InvalidField, "is no DNS name"));
         }
         let target = match (find_port(spec, port), port) {
             (Some(found), _) => match found.target_port {

@@ -140,15 +140,9 @@ pub enum SettingsError {
 }
 
 impl Settings {
-    /// Whether a tenant's address may be connected to. Addresses that reach the gateway's own machine or its link would let a tenant reach what is not
-    /// theirs.
+    /// Whether an endpoint's address may be connected to.
     pub(super) fn may_serve(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        let link_local = match address {
-            IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast(),
-            IpAddr::V6(v6) => v6.is_unicast_link_local(),
-        };
-        (!address.is_loopback() || self.loopback_endpoints) && !address.is_unspecified() && !address.is_multicast() && !link_local
+        gateway::table::may_reach(address, self.loopback_endpoints)
     }
 
     /// The settings of a configuration. `zone_files` holds the text of each zone file that the configuration names, by that path.

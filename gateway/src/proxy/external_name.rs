@@ -1,11 +1,13 @@
 //! Where the name of an ExternalName Service leads: resolved when a request needs it, remembered for a moment, and never to the gateway itself.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+
+use crate::table::may_reach;
 
 /// Longest wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,25 +32,11 @@ pub(super) enum ResolveError {
     Forbidden,
 }
 
-/// Whether a tenant's name may lead to the address. Loopback would reach what listens for this node only, the gateway's own administration among it, and
-/// link-local the metadata service of a cloud.
-pub(super) fn is_allowed(address: IpAddr, allow_loopback: bool) -> bool {
-    let address = address.to_canonical();
-    if address.is_loopback() {
-        return allow_loopback;
-    }
-    let link_local = match address {
-        IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast() || v4.octets()[0] == 0,
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
-    };
-    !(link_local || address.is_unspecified() || address.is_multicast())
-}
-
 /// The first address that is allowed, IPv4 and IPv6 alike, in the resolver's order.
 fn first_allowed(addresses: impl Iterator<Item = SocketAddr>, allow_loopback: bool) -> Result<SocketAddr, ResolveError> {
     let mut outcome = Err(ResolveError::NotFound);
     for address in addresses {
-        if is_allowed(address.ip(), allow_loopback) {
+        if may_reach(address.ip(), allow_loopback) {
             return Ok(address);
         }
         outcome = Err(ResolveError::Forbidden);
@@ -86,12 +74,21 @@ impl ExternalNames {
             return known.outcome;
         }
         let outcome = tokio::time::timeout(TIMEOUT, self.ask(name, port)).await.unwrap_or(Err(ResolveError::TimedOut));
+        if self.remember(key, Known { outcome, until: now + LIFETIME }) {
+            tracing::warn!(name, port, "{}; requests to it answer an error: name another host in the Service or auth-url", ResolveError::Forbidden);
+        }
+        outcome
+    }
+
+    /// Keeps an answer. Returns whether it is news that the name leads where it must not: to be told once, not for each answer.
+    fn remember(&self, key: (String, u16), answer: Known) -> bool {
         let mut known = self.known();
         if known.len() >= MAX_NAMES {
             known.clear();
         }
-        known.insert(key, Known { outcome, until: now + LIFETIME });
-        outcome
+        let before = known.insert(key, answer);
+        let is_forbidden = |known: Known| known.outcome == Err(ResolveError::Forbidden);
+        is_forbidden(answer) && !before.is_some_and(is_forbidden)
     }
 
     async fn ask(&self, name: &str, port: u16) -> Result<SocketAddr, ResolveError> {
@@ -109,33 +106,6 @@ impl ExternalNames {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-
-    #[test]
-    fn addresses_of_the_node_itself_are_not_allowed() {
-        for (address, expected) in [
-            ("192.0.2.1", true),
-            ("10.0.0.1", true),
-            ("2001:db8::1", true),
-            ("fd00::1", true),
-            ("127.0.0.1", false),
-            ("127.9.9.9", false),
-            ("::1", false),
-            ("::ffff:127.0.0.1", false),
-            ("169.254.169.254", false),
-            ("::ffff:169.254.169.254", false),
-            ("fe80::1", false),
-            ("0.0.0.0", false),
-            ("0.1.2.3", false),
-            ("::", false),
-            ("224.0.0.1", false),
-            ("255.255.255.255", false),
-            ("ff02::1", false),
-        ] {
-            assert_eq!(is_allowed(address.parse().unwrap(), false), expected, "{address}");
-        }
-        assert!(is_allowed("127.0.0.1".parse().unwrap(), true) && is_allowed("::1".parse().unwrap(), true));
-        assert!(!is_allowed("169.254.169.254".parse().unwrap(), true));
-    }
 
     #[test]
     fn first_allowed_address_is_taken() {
@@ -161,5 +131,22 @@ mod tests {
         names.known().insert(key(), Known { outcome: Ok(address), until: LIFETIME });
         assert_eq!(names.resolve("remembered.invalid", 80, Duration::ZERO).await, Ok(address));
         assert_eq!(names.known().len(), 1);
+    }
+
+    #[test]
+    fn a_forbidden_name_is_news_once_until_it_leads_elsewhere() {
+        let names = ExternalNames::new(false);
+        let forbidden = Err(ResolveError::Forbidden);
+        let allowed = Ok("192.0.2.1:80".parse().unwrap());
+        for (name, outcome, expected) in [
+            ("a.test", Err(ResolveError::NotFound), false),
+            ("a.test", forbidden, true),
+            ("a.test", forbidden, false),
+            ("b.test", forbidden, true),
+            ("a.test", allowed, false),
+            ("a.test", forbidden, true),
+        ] {
+            assert_eq!(names.remember((name.to_owned(), 80), Known { outcome, until: LIFETIME }), expected, "{name} {outcome:?}");
+        }
     }
 }

@@ -11,6 +11,7 @@ mod part;
 mod password;
 pub mod path;
 mod paths;
+mod reach;
 mod route;
 mod template;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub(crate) use host::{FoldedHost, HostKey, HostMap};
 pub use part::TablePart;
 pub use password::{PasswordHash, UnsupportedHash};
 use paths::HostRules;
+pub use reach::{may_reach, may_reach_host};
 pub use route::{Action, Backend, BasicAuth, Endpoint, HostPattern, Kept, PathMatch, Policy, Protocol, Route, RouteId, TlsRedirect};
 pub(crate) use template::Original;
 pub use template::{Template, TemplateError};

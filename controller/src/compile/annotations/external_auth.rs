@@ -1,8 +1,6 @@
 //! `auth-url`, `auth-signin` and their companions, and `satisfy`: authentication by another server. Whatever is amiss closes the routes. Pure.
 
-use std::net::IpAddr;
-
-use gateway::table::{AuthUrl, ExternalAuth, Template, sign_in};
+use gateway::table::{AuthUrl, ExternalAuth, Template, may_reach_host, sign_in};
 use http::{HeaderName, Method};
 
 use super::table::PREFIX;
@@ -88,10 +86,7 @@ impl Reader<'_, '_> {
     fn auth_url(&self, text: &str) -> Result<AuthUrl, Unusable> {
         let error = |reason, why: String| unusable("auth-url", reason, format!("{text:?} cannot be used: {why}"));
         let url = AuthUrl::parse(text).map_err(|fault| error(Reason::InvalidAnnotation, fault.to_string()))?;
-        let host = url.fixed_host().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        let is_local = host == "localhost" || host.ends_with(".localhost");
-        if (is_local && !self.input.settings.loopback_endpoints) || address.is_ok_and(|address| !self.input.settings.may_serve(address)) {
+        if url.fixed_host().is_some_and(|host| !may_reach_host(host, false)) {
             let why =
                 "its host is loopback, link-local, multicast or unspecified, which leads into the gateway's own machine or network; name the server";
             return Err(error(Reason::EndpointRefused, why.to_owned()));
