@@ -82,7 +82,7 @@ fn run_demo(demo: &Demo) -> anyhow::Result<ExitCode> {
 }
 
 fn serve(config: Config, state: StateDir, backends: bool, ready: impl FnOnce(&Addresses) + Send) -> anyhow::Result<ExitCode> {
-    log();
+    crate::log::start();
     install_tls_provider()?;
     let started = Started::new(config, state)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(gateway::server::runtime_threads()).enable_all().build()?;
@@ -103,14 +103,6 @@ fn serve(config: Config, state: StateDir, backends: bool, ready: impl FnOnce(&Ad
 /// Two providers are linked in (Pingora brings `ring`): the one that everything uses is named before anything asks.
 fn install_tls_provider() -> anyhow::Result<()> {
     rustls::crypto::aws_lc_rs::default_provider().install_default().map_err(|_| anyhow::anyhow!("a TLS provider is installed already"))
-}
-
-/// What is logged unless `VRATA_LOG` says otherwise. kube's client has a line for each attempt; whoever asks tells of the failure.
-const LOGGED: &str = "info,pingora_core=warn,pingora_proxy=warn,kube_client::client::builder=off";
-
-fn log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("VRATA_LOG").unwrap_or_else(|_| LOGGED.into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
 }
 
 /// What the platform has beside the manifests: without its configuration nothing can be said about these.

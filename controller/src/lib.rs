@@ -23,6 +23,7 @@ mod field;
 #[cfg(test)]
 mod fixtures;
 pub mod lease;
+mod log;
 pub mod metrics;
 pub mod migration;
 pub mod object_status;
