@@ -50,13 +50,6 @@ pub enum Failure {
     Refused(String),
 }
 
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (Self::Conflict(message) | Self::Transient(message) | Self::Refused(message)) = self;
-        f.write_str(message)
-    }
-}
-
 impl Failure {
     /// What an error of the client means.
     #[must_use]
