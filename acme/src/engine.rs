@@ -184,8 +184,9 @@ impl Desk {
         };
         match transport {
             Ok(transport) => {
-                self.ledger.running.insert(secret.clone(), Running { issuer: want.issuer.clone(), names: want.names.clone() });
-                self.ledger.served.insert(secret.namespace.clone(), now);
+                let payer = want.payer(&secret).to_owned();
+                self.ledger.served.insert(payer.clone(), now);
+                self.ledger.running.insert(secret.clone(), Running { issuer: want.issuer.clone(), payer, names: want.names.clone() });
                 let spec = spec_fingerprint(want, issuer);
                 let task = self.jobs.spawn(job.issue(transport));
                 self.started.insert(task.id(), (secret, spec));

@@ -30,6 +30,8 @@ pub struct Ledger {
 pub struct Running {
     /// With whom.
     pub issuer: IssuerId,
+    /// Whose turn it takes.
+    pub payer: String,
     /// For which names: no other attempt may be about one of them.
     pub names: BTreeSet<String>,
 }

@@ -192,7 +192,11 @@ impl<'a> Desk<'a> {
     }
 }
 
-impl Case<'_> {
+impl<'a> Case<'a> {
+    fn payer(&self) -> &'a str {
+        self.want.payer(self.secret)
+    }
+
     fn reason(&self, now: SystemTime) -> Option<Reason> {
         self.defect.or_else(|| self.renew_at.is_some_and(|at| at <= now).then_some(Reason::RenewalDue))
     }
@@ -243,13 +247,13 @@ fn admit(mut due: Vec<Case<'_>>, ledger: &Ledger, limits: Limits) -> Vec<Action>
     let mut turns: BTreeMap<(&IssuerId, &str), usize> = BTreeMap::new();
     let mut running: BTreeMap<&IssuerId, usize> = BTreeMap::new();
     let mut busy: BTreeSet<&str> = BTreeSet::new();
-    for (secret, attempt) in &ledger.running {
-        *turns.entry((&attempt.issuer, &secret.namespace)).or_default() += 1;
+    for attempt in ledger.running.values() {
+        *turns.entry((&attempt.issuer, &attempt.payer)).or_default() += 1;
         *running.entry(&attempt.issuer).or_default() += 1;
         busy.extend(attempt.names.iter().map(String::as_str));
     }
     let mut ranked: Vec<_> = due.iter().map(|case| (rank(case, &mut turns), case)).collect();
-    ranked.sort_by_key(|(turn, case)| (*turn, ledger.served.get(&case.secret.namespace), urgency(case), case.secret));
+    ranked.sort_by_key(|(turn, case)| (*turn, ledger.served.get(case.payer()), urgency(case), case.secret));
     let mut actions = Vec::new();
     for (_, case) in ranked {
         let with_issuer = running.entry(&case.want.issuer).or_default();
@@ -267,7 +271,7 @@ fn admit(mut due: Vec<Case<'_>>, ledger: &Ledger, limits: Limits) -> Vec<Action>
 
 /// The how-manieth attempt of its namespace with its issuer this would be.
 fn rank<'a>(case: &Case<'a>, turns: &mut BTreeMap<(&'a IssuerId, &'a str), usize>) -> usize {
-    let turn = turns.entry((&case.want.issuer, &case.secret.namespace)).or_default();
+    let turn = turns.entry((&case.want.issuer, case.payer())).or_default();
     *turn += 1;
     *turn
 }

@@ -107,12 +107,22 @@ pub struct Wanted {
     pub renew_before: Option<RenewBefore>,
     /// Challenges that may be used for a name, the preferred one first. Names that are missing here cannot be validated.
     pub challenges: BTreeMap<String, Vec<ChallengeKind>>,
+    /// The namespace that it is obtained for, where its Secret is in another one: attempts take its turn, not the platform's.
+    pub obtained_for: Option<String>,
     /// The object that wants it, `Kind namespace/name`, for problems and logs.
     pub wanted_by: String,
     /// Labels and annotations for the Secret (cert-manager's, and `secretTemplate`).
     pub secret_annotations: BTreeMap<String, String>,
     /// See `secret_annotations`.
     pub secret_labels: BTreeMap<String, String>,
+}
+
+impl Wanted {
+    /// The namespace whose turn an attempt takes.
+    #[must_use]
+    pub fn payer<'a>(&'a self, secret: &'a SecretName) -> &'a str {
+        self.obtained_for.as_deref().unwrap_or(&secret.namespace)
+    }
 }
 
 /// Kind of a private key.

@@ -21,6 +21,7 @@ pub(crate) fn wanted(name: &str) -> Wanted {
         duration: None,
         renew_before: None,
         challenges: BTreeMap::new(),
+        obtained_for: None,
         wanted_by: String::new(),
         secret_annotations: BTreeMap::new(),
         secret_labels: BTreeMap::new(),

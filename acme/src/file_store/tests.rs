@@ -25,6 +25,7 @@ fn wanted(issuer: IssuerId) -> Wanted {
         duration: None,
         renew_before: None,
         challenges: BTreeMap::new(),
+        obtained_for: None,
         wanted_by: String::new(),
         secret_annotations: BTreeMap::from([("team".to_owned(), "blue".to_owned())]),
         secret_labels: BTreeMap::from([("app".to_owned(), "shop".to_owned())]),

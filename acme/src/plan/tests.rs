@@ -40,6 +40,7 @@ fn want(names: &[&str]) -> Wanted {
         duration: None,
         renew_before: None,
         challenges: names.iter().map(|name| ((*name).to_owned(), vec![ChallengeKind::Http01])).collect(),
+        obtained_for: None,
         wanted_by: "Ingress team/a".to_owned(),
         secret_annotations: BTreeMap::new(),
         secret_labels: BTreeMap::new(),
@@ -102,7 +103,7 @@ impl World {
 
     fn runs(mut self, name: &str, names: &[&str]) -> Self {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        self.ledger.running.insert(secret(name), Running { issuer: issuer_id("le"), names });
+        self.ledger.running.insert(secret(name), Running { issuer: issuer_id("le"), payer: secret(name).namespace, names });
         self
     }
 
@@ -249,6 +250,19 @@ fn namespaces_take_turns() {
     assert_eq!(busy.plan(1).actions, [issue("small/1", Reason::Missing)]);
     world.ledger.served.insert("big".to_owned(), at(1));
     assert_eq!(world.plan(1).actions, [issue("small/1", Reason::Missing), issue("big/1", Reason::Missing)]);
+}
+
+#[test]
+fn what_the_platform_keeps_for_a_namespace_takes_its_turn() {
+    let mut world = World::new();
+    for name in ["_platform/host-1", "_platform/host-2", "_platform/wildcard", "big/0", "small/1"] {
+        world = world.wants(name, &[name]);
+    }
+    for name in ["_platform/host-1", "_platform/host-2"] {
+        world.wanted.certificates.get_mut(&secret(name)).unwrap().obtained_for = Some("big".to_owned());
+    }
+    world.ledger.served.insert("big".to_owned(), at(1));
+    assert_eq!(world.plan(1).actions, [issue("_platform/wildcard", Reason::Missing), issue("small/1", Reason::Missing)]);
 }
 
 #[test]

@@ -23,6 +23,7 @@ fn wanted(names: &[&str], duration: Option<Duration>) -> Wanted {
         duration,
         renew_before: None,
         challenges: BTreeMap::new(),
+        obtained_for: None,
         wanted_by: String::new(),
         secret_annotations: BTreeMap::new(),
         secret_labels: BTreeMap::new(),

@@ -39,6 +39,7 @@ pub fn wanted(names: &[&str], challenges: &[ChallengeKind]) -> Wanted {
         duration: None,
         renew_before: None,
         challenges: names.iter().map(|name| ((*name).to_owned(), challenges.to_vec())).collect(),
+        obtained_for: None,
         wanted_by: "Ingress team/app".to_owned(),
         secret_annotations: BTreeMap::new(),
         secret_labels: BTreeMap::new(),

@@ -4,13 +4,12 @@ use acme::SecretName;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::Value;
 
-use crate::replicas::{KIND, MANAGED_BY};
+use crate::replicas::{KIND, MANAGED_BY, PLATFORM_CERTIFICATE};
 
 /// The label of Secrets that an issuer had written, as cert-manager writes it.
 pub(super) const FILTERED: &str = "controller.cert-manager.io/fao=true";
 /// Who had it written, as cert-manager notes it.
 const ISSUER_NAME: &str = "cert-manager.io/issuer-name";
-const PLATFORM: &str = "platform-certificate";
 
 /// Knows where Vrata's own namespace is.
 pub(super) struct Place {
@@ -35,7 +34,7 @@ impl Place {
     /// Labels the Secret of a certificate of the platform: its namespace may have others.
     pub(super) fn mark(&self, secret: &SecretName, manifest: &mut Value) {
         if secret.namespace == SecretName::PLATFORM {
-            manifest["metadata"]["labels"][KIND] = PLATFORM.into();
+            manifest["metadata"]["labels"][KIND] = PLATFORM_CERTIFICATE.into();
             manifest["metadata"]["labels"][MANAGED_BY.0] = MANAGED_BY.1.into();
         }
     }
@@ -44,7 +43,7 @@ impl Place {
     pub(super) fn names_of(&self, found: &Secret) -> (SecretName, SecretName) {
         let metadata = &found.metadata;
         let stored = SecretName { namespace: metadata.namespace.clone().unwrap_or_default(), name: metadata.name.clone().unwrap_or_default() };
-        let is_platform = || metadata.labels.as_ref().and_then(|labels| labels.get(KIND)).is_some_and(|kind| kind == PLATFORM);
+        let is_platform = || metadata.labels.as_ref().and_then(|labels| labels.get(KIND)).is_some_and(|kind| kind == PLATFORM_CERTIFICATE);
         let platform = stored.namespace == self.namespace && is_platform();
         let namespace = if platform { SecretName::PLATFORM.to_owned() } else { stored.namespace.clone() };
         let secret = SecretName { namespace, name: stored.name.clone() };
@@ -81,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_mark_in_another_namespace_means_nothing() {
-        let metadata = crate::replicas::metadata("wildcard-a.test", PLATFORM);
+        let metadata = crate::replicas::metadata("wildcard-a.test", PLATFORM_CERTIFICATE);
         let metadata = kube::api::ObjectMeta { namespace: Some("team".to_owned()), ..metadata };
         let found = Secret { metadata, ..Secret::default() };
         assert_eq!(Place::new("vrata-system").names_of(&found).1, secret("team"));

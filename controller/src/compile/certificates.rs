@@ -1,8 +1,9 @@
 //! Which certificates are wanted: the wildcards of the zones, then what Ingresses and Certificates ask for. Pure.
 //!
-//! Wildcard first: a host one label below a zone is served by the zone's wildcard and never costs an order. Everything else gets its own certificate, in
-//! a Secret of its own namespace.
+//! Wildcard first: a host one label below a zone is served by the zone's wildcard and never costs an order. What else somebody asks for gets its own
+//! certificate in a Secret of its own namespace; deeper hosts that nobody asks for get theirs beside the wildcard.
 
+mod hosts;
 mod objects;
 mod orders;
 mod requests;
@@ -21,6 +22,7 @@ use super::parsed::Parser;
 use super::settings::ZoneSettings;
 use crate::ownership::Ownership;
 
+pub(crate) use hosts::host_secret;
 pub(crate) use objects::{Claimant, claimants};
 pub(crate) use orders::{Orders, report_platform_failures};
 pub(super) use requests::COMMON_NAME;
@@ -68,42 +70,52 @@ pub(crate) fn decide<'a>(scene: Scene<'a, '_>, views: &'a [View<'a>], parser: &m
     objects::read(scene, &mut orders, findings);
     orders.settle(findings);
     orders.add_platform(platform(scene.input, scene.issuers));
+    let mut served = Served::choose(scene, &serve, &orders, parser, findings);
+    for request in hosts::want(scene, views, &served, &mut orders, findings) {
+        served.serve(scene, &request, &orders, parser, findings);
+    }
     orders.report_failures(scene.input, findings);
-    let served = Served::choose(scene, &serve, &orders, parser, findings);
     Decided { orders, served }
 }
 
 /// The wildcards of the zones, where the platform's issuer can be used.
 pub(crate) fn platform(input: Input<'_>, issuers: &Issuers) -> Vec<(SecretName, Wanted)> {
-    let issuer = platform_issuer(input.settings);
-    let Some(kind) = issuers.get(&issuer) else { return Vec::new() };
-    let zones = input.settings.zones.iter();
-    zones
-        .map(|zone| {
-            let names = [zone.origin.clone(), format!("*.{}", zone.origin)];
-            let challenges = match kind {
-                Issuer::Acme(_) => names.iter().map(|name| (name.clone(), vec![ChallengeKind::Dns01])).collect(),
-                Issuer::SelfSigned | Issuer::Ca(_) => BTreeMap::new(),
-            };
-            let wanted = Wanted {
-                names: names.into_iter().collect(),
-                issuer: issuer.clone(),
-                key: acme::KeyKind::default(),
-                duration: None,
-                renew_before: None,
-                challenges,
-                wanted_by: format!("zone {}", zone.origin),
-                secret_annotations: BTreeMap::new(),
-                secret_labels: BTreeMap::new(),
-            };
-            (wildcard_secret(&zone.origin), wanted)
-        })
-        .collect()
+    let of_zone = |zone: &ZoneSettings| {
+        let names = [zone.origin.clone(), format!("*.{}", zone.origin)];
+        Some((wildcard_secret(&zone.origin), by_platform(input.settings, issuers, names.into(), format!("zone {}", zone.origin))?))
+    };
+    input.settings.zones.iter().filter_map(of_zone).collect()
+}
+
+/// A certificate for names in the zones from the platform's issuer, where that can be used.
+fn by_platform(settings: &super::Settings, issuers: &Issuers, names: BTreeSet<String>, wanted_by: String) -> Option<Wanted> {
+    let issuer = platform_issuer(settings);
+    let challenges = match issuers.get(&issuer)? {
+        Issuer::Acme(_) => names.iter().map(|name| (name.clone(), vec![ChallengeKind::Dns01])).collect(),
+        Issuer::SelfSigned | Issuer::Ca(_) => BTreeMap::new(),
+    };
+    Some(Wanted {
+        names,
+        issuer,
+        key: acme::KeyKind::default(),
+        duration: None,
+        renew_before: None,
+        challenges,
+        obtained_for: None,
+        wanted_by,
+        secret_annotations: BTreeMap::new(),
+        secret_labels: BTreeMap::new(),
+    })
 }
 
 /// The Secret of a zone's wildcard.
 pub(crate) fn wildcard_secret(zone: &str) -> SecretName {
     SecretName { namespace: SecretName::PLATFORM.to_owned(), name: format!("wildcard-{zone}") }
+}
+
+/// Whether the Secret is that of a zone's wildcard.
+pub(crate) fn is_zone_wildcard(settings: &super::Settings, secret: &SecretName) -> bool {
+    secret.namespace == SecretName::PLATFORM && settings.zones.iter().any(|zone| wildcard_secret(&zone.origin) == *secret)
 }
 
 /// The Secrets of all zones' wildcards.

@@ -76,14 +76,19 @@ impl Memory {
         if let Some(last) = last.as_ref().filter(|last| last.common.rules == whole.common.rules) {
             whole.common.rules = Arc::clone(&last.common.rules);
         }
+        let wanted = Arc::clone(&self.wanted);
         let changed = match &last {
-            Some(last) if last.common == whole.common && !self.parsed.any_expires(last.now, facts.now) => changes(last, objects, facts, &whole.held),
+            Some(last) if last.common == whole.common && !self.parsed.any_expires(last.now, facts.now) => {
+                changes(last, objects, facts, &whole.held, &wanted)
+            }
             _ => Changed::All,
         };
         let input = Input { objects, settings, facts, public: &whole.common.public, balancers: &balancers, namespaces: &[] };
         if self.renew(input, &whole, &changed) || matches!(changed, Changed::All) {
             self.want(&whole);
         }
+        // Parts that are gone took the zones' wildcards along.
+        self.parsed.extend(&platform);
         let (common, held) = (whole.common.clone(), whole.held.clone());
         self.last = Some(Last { objects: objects.clone(), certificates: Arc::clone(&facts.held), common, held, now: facts.now });
         (whole, self.parts.values(), Arc::clone(&self.wanted))
@@ -164,7 +169,7 @@ fn namespaces(objects: &Objects) -> BTreeSet<&str> {
 }
 
 /// The namespaces of which anything differs that a part is compiled from.
-fn changes<'a>(last: &'a Last, objects: &'a Objects, facts: &'a Facts, held: &'a Held) -> Changed<'a> {
+fn changes<'a>(last: &'a Last, objects: &'a Objects, facts: &'a Facts, held: &'a Held, wanted: &'a WantedSet) -> Changed<'a> {
     let before = &last.objects;
     if before.ingress_classes != objects.ingress_classes || before.cluster_issuers != objects.cluster_issuers || facts.now < last.now {
         return Changed::All;
@@ -184,7 +189,7 @@ fn changes<'a>(last: &'a Last, objects: &'a Objects, facts: &'a Facts, held: &'a
     entries(&last.held.pending, &held.pending, service, &mut found);
     entries(&last.held.without, &held.without, service, &mut found);
     if !Arc::ptr_eq(&last.certificates, &facts.held) {
-        let secret = |name: &'a SecretName| name.namespace.as_str();
+        let secret = |name: &'a SecretName| wanted.certificates.get(name).map_or(name.namespace.as_str(), |wanted| wanted.payer(name));
         entries(&last.certificates.certificates, &facts.held.certificates, secret, &mut found);
         entries(&last.certificates.states, &facts.held.states, secret, &mut found);
     }

@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::certificates::wildcard_secret;
+use k8s_openapi::api::networking::v1::Ingress;
+
+use super::certificates::{host_secret, wildcard_secret};
 use super::ingresses::is_ours;
+use super::names::host_name;
 use super::settings::Settings;
 use crate::objects::{IssuerSpec, ObjectKey, Objects};
 
 /// The annotation that names a Secret of passwords.
 pub(super) const AUTH_SECRET: &str = "nginx.ingress.kubernetes.io/auth-secret";
 
-/// The Secrets that Ingresses, Certificates and issuers name, and those of the zones' wildcards; whether they exist is not asked. Whether the one that
+/// The Secrets that Ingresses, Certificates and issuers name, and those of the zones' wildcards and of hosts below them; whether they exist is not asked. Whether the one that
 /// names it may use it is decided where it is used. Kept from one look to the next, with one and the same settings.
 #[derive(Debug, Default)]
 pub struct NamedSecrets {
@@ -62,10 +65,18 @@ fn of_namespace(objects: &Objects, settings: &Settings, namespace: &str) -> BTre
         named.extend(tls.map(|name| ObjectKey::new(namespace, name)));
         let auth = stored.object.metadata.annotations.as_ref().and_then(|all| all.get(AUTH_SECRET));
         named.extend(auth.map(|name| secret_key(namespace, name)));
+        named.extend(settings.own_namespace.iter().flat_map(|own| of_hosts(&stored.object, settings, own)));
     }
     named.extend(objects.certificates.of(namespace).map(|(_, stored)| ObjectKey::new(namespace, &stored.object.spec.secret_name)));
     named.extend(objects.issuers.of(namespace).flat_map(|(_, stored)| of_issuer(&stored.object, namespace)));
     named
+}
+
+/// Those of hosts that no zone's wildcard is for, in the platform's own namespace.
+fn of_hosts<'a>(ingress: &'a Ingress, settings: &'a Settings, own: &'a str) -> impl Iterator<Item = ObjectKey> + 'a {
+    let rules = ingress.spec.iter().flat_map(|spec| spec.rules.iter().flatten());
+    let hosts = rules.filter_map(|rule| host_name(rule.host.as_deref()?).ok());
+    hosts.filter_map(move |host| Some(ObjectKey::new(own, host_secret(&settings.zones, &host)?.name)))
 }
 
 /// Those of ClusterIssuers and of the zones' wildcards.
@@ -107,7 +118,7 @@ mod tests {
 apiVersion: networking.k8s.io/v1
 kind: Ingress
 metadata: {name: a, namespace: ns, annotations: {kubernetes.io/ingress.class: nginx, nginx.ingress.kubernetes.io/auth-secret: users}}
-spec: {tls: [{secretName: tls-a}, {hosts: [a.example]}], defaultBackend: {service: {name: a, port: {number: 80}}}}
+spec: {tls: [{secretName: tls-a}, {hosts: [a.example]}], rules: [{host: b.a.dyn.example}, {host: a.dyn.example}], defaultBackend: {service: {name: a, port: {number: 80}}}}
 ---
 apiVersion: networking.k8s.io/v1
 kind: Ingress
@@ -139,6 +150,8 @@ kind: Secret
 metadata: {name: unnamed, namespace: ns}
 "#;
 
+    const HOST: &str = "vrata-system/host-b.a.dyn.example";
+
     #[test]
     fn what_is_ours_names_secrets_and_nothing_else_does() {
         let directory = tempfile::tempdir().unwrap();
@@ -154,7 +167,7 @@ metadata: {name: unnamed, namespace: ns}
         assert_eq!(settings.class, ClassRules::default());
         let mut secrets = NamedSecrets::default();
         let mut named = |objects: &Objects| secrets.among(objects, &settings).iter().map(ToString::to_string).collect::<Vec<_>>();
-        let all = ["cert-manager/account", "ns/pair", "ns/tls-a", "ns/tls-d", "ns/users", "other/users", "vrata-system/wildcard-dyn.example"];
+        let all = ["cert-manager/account", "ns/pair", "ns/tls-a", "ns/tls-d", "ns/users", "other/users", HOST, "vrata-system/wildcard-dyn.example"];
         assert_eq!(named(&read.objects), all);
         let mut fewer = read.objects.clone();
         fewer.ingresses.remove(&ObjectKey::new("ns", "b"));
@@ -163,7 +176,7 @@ metadata: {name: unnamed, namespace: ns}
         fewer = read.objects.clone();
         fewer.cluster_issuers = Kind::default();
         (fewer.certificates, fewer.issuers) = (Kind::default(), Kind::default());
-        assert_eq!(named(&fewer), ["ns/tls-a", "ns/users", "other/users", "vrata-system/wildcard-dyn.example"]);
+        assert_eq!(named(&fewer), ["ns/tls-a", "ns/users", "other/users", HOST, "vrata-system/wildcard-dyn.example"]);
         fewer.ingresses = Kind::default();
         assert_eq!(named(&fewer), ["vrata-system/wildcard-dyn.example"]);
         assert_eq!(secrets.of_namespaces, BTreeMap::new());

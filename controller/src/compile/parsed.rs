@@ -32,10 +32,10 @@ impl ParsedCertificates {
         self.entries.extend(others.entries.iter().map(|(secret, entry)| (secret.clone(), Arc::clone(entry))));
     }
 
-    /// Has these in place of those of the same namespaces before. What the platform has stays.
+    /// Has these in place of those of the same namespaces before.
     pub(super) fn replace(&mut self, before: &Self, now: &Self) {
         for secret in before.entries.keys() {
-            if secret.namespace != SecretName::PLATFORM && !now.entries.contains_key(secret) {
+            if !now.entries.contains_key(secret) {
                 self.entries.remove(secret);
             }
         }

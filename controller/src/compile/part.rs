@@ -69,7 +69,7 @@ impl Part {
         let (l4, services) = load_balancers(input, held, named, &backends, &mut findings);
 
         let hosts = summary::hosts(input, &ownership, &placed, &decided, &records);
-        let own = |secret: &SecretName| secret.namespace != SecretName::PLATFORM;
+        let own = |secret: &SecretName| !certificates::is_zone_wildcard(input.settings, secret);
         let wanted = decided.orders.iter().filter(|(secret, _)| own(secret)).map(|(secret, wanted)| (secret.clone(), wanted.clone())).collect();
         let certificates = summary::certificates(input, &wanted, &mut parser);
         let is_own = |served: &ServedCertificate| match &served.source {

@@ -9,14 +9,14 @@ use acme::{CertificateState, SecretName, Wanted};
 use gateway::table::{Action, PathMatch, Route};
 use jiff::Timestamp;
 
-use super::certificates::{Decided, Orders};
+use super::certificates::{Decided, Orders, is_zone_wildcard};
 use super::names::wildcard_base;
 use super::parsed::Parser;
 use super::report::{CertificateReport, CertificateStatus, DnsReport, HostReport, RouteReport, TlsReport, TlsStatus};
 use super::routes::Placed;
 use super::secrets::{find, is_issued, tls_pair};
 use super::zones::zone_of;
-use super::{CertificateSource, Input};
+use super::{CertificateSource, Input, Settings};
 use crate::ownership::{Holder, Ownership};
 
 /// The hosts that are held, by name; `records` are what is told of their DNS.
@@ -38,7 +38,7 @@ pub(crate) fn hosts(
         let zone = Arc::clone(&zones[zone_of(&input.settings.zones, wildcard_base(host).unwrap_or(host))?]);
         Some(DnsReport { zone, records: records.get(host).cloned().unwrap_or_default() })
     };
-    let mut tls = Tls { decided, pending: pending(input, &decided.orders), secrets: HashMap::new() };
+    let mut tls = Tls { settings: input.settings, decided, pending: pending(input, &decided.orders), secrets: HashMap::new() };
     let mut held: Vec<_> = ownership.hosts().collect();
     held.sort_unstable_by_key(|(host, _)| *host);
     let report = |(host, holder): (&str, &Holder<'_>)| HostReport {
@@ -77,6 +77,7 @@ fn pending<'o>(input: Input<'_>, orders: &'o Orders<'_>) -> HashMap<&'o str, boo
 
 /// What there is to tell of HTTPS.
 struct Tls<'d> {
+    settings: &'d Settings,
     decided: &'d Decided<'d>,
     pending: HashMap<&'d str, bool>,
     /// Names of Secrets that were told before: most hosts have the same.
@@ -87,7 +88,7 @@ impl Tls<'_> {
     fn report(&mut self, host: &str) -> TlsReport {
         if let Some((source, certificate)) = self.decided.served.for_host(host) {
             let (CertificateSource::Held(secret) | CertificateSource::Tenant(secret)) = source;
-            let status = if secret.namespace == SecretName::PLATFORM { TlsStatus::Wildcard } else { TlsStatus::Own };
+            let status = if is_zone_wildcard(self.settings, secret) { TlsStatus::Wildcard } else { TlsStatus::Own };
             let secret = self.secrets.entry(secret).or_insert_with(|| secret.to_string().into());
             return TlsReport { status, secret: Some(Arc::clone(secret)), not_after: timestamp(certificate.not_after()) };
         }

@@ -74,7 +74,34 @@ fn the_zones_wildcard_serves_every_host_one_label_below_and_turns_the_redirect_o
         compiled.table.rules_in_order().into_iter().map(|rule| (rule.route.id.host.as_str(), rule.route.policy.tls_redirect)).collect();
     assert_eq!(redirects, [("web.dyn.example.org", TlsRedirect::Always), ("x.web.dyn.example.org", TlsRedirect::Never)]);
     let status: Vec<_> = compiled.report.hosts.iter().map(|host| (host.host.as_str(), host.tls.status)).collect();
-    assert_eq!(status, [("web.dyn.example.org", TlsStatus::Wildcard), ("x.web.dyn.example.org", TlsStatus::None)]);
+    assert_eq!(status, [("web.dyn.example.org", TlsStatus::Wildcard), ("x.web.dyn.example.org", TlsStatus::Issuing)]);
+}
+
+#[test]
+fn a_host_below_the_zones_wildcard_is_served_with_a_certificate_that_the_platform_keeps_for_its_namespace() {
+    let objects = objects(&(CLASS.to_owned() + ISSUER + &ingress("a", "deep", "x.web.dyn.example.org", "")));
+    let own = secret(SecretName::PLATFORM, "host-x.web.dyn.example.org");
+    let (settings, mut memory) = (settings(), Memory::default());
+    let mut compiled = |held: Held| {
+        let facts = facts(held);
+        let compiled = compile_changes(&mut memory, &objects, &settings, &facts);
+        assert_eq!(comparable(&compiled), comparable(&compile(&objects, &settings, &facts)));
+        compiled
+    };
+    let wanted = compiled(Held::default()).wanted;
+    assert_eq!(wanted.certificates[&own].obtained_for.as_deref(), Some("a"));
+    let certificates = BTreeMap::from([(own.clone(), certificate(&["x.web.dyn.example.org"]))]);
+    let ready = compiled(Held { certificates, ..Held::default() });
+    assert_eq!(served(&ready), [("x.web.dyn.example.org".to_owned(), CertificateSource::Held(own.clone()))]);
+    assert_eq!(ready.report.hosts[0].tls.status, TlsStatus::Own);
+    assert_eq!(ready.table.rules_in_order()[0].route.policy.tls_redirect, TlsRedirect::Always);
+    assert!(Arc::ptr_eq(&ready.wanted, &wanted), "having it makes nothing else wanted");
+    let failure = Failure { message: "no".into(), attempts: 1, retry_at: SystemTime::UNIX_EPOCH + NOW };
+    let failed = compiled(Held { states: BTreeMap::from([(own, CertificateState::Failed(failure))]), ..Held::default() });
+    assert_eq!(failed.report.hosts[0].tls.status, TlsStatus::Failed);
+    let told = failed.problems.iter().filter(|problem| problem.reason == Reason::CertificateFailed);
+    let told: Vec<_> = told.map(|problem| (problem.object.as_ref().unwrap().to_string(), &*problem.field)).collect();
+    assert_eq!(told, [("Ingress a/deep".to_owned(), "spec.rules[0].host")]);
 }
 
 #[test]

@@ -29,6 +29,9 @@ pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "vrata");
 /// Label that tells our objects of one kind apart.
 pub const KIND: &str = "vrata.io/kind";
 
+/// The kind of Secrets with certificates of the platform, which may be for hosts of any namespace.
+pub const PLATFORM_CERTIFICATE: &str = "platform-certificate";
+
 /// Metadata of an object of ours.
 #[must_use]
 pub fn metadata(name: &str, kind: &str) -> ObjectMeta {

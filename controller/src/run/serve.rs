@@ -16,7 +16,7 @@ use super::origin::Origin;
 use crate::lease::Leadership;
 use crate::pass::{Inputs, Passes};
 use crate::problem::Problem;
-use crate::replicas::held::served;
+use crate::replicas::held::Platform;
 use crate::replicas::serials::Authority;
 use crate::replicas::watch::Shared;
 use crate::source;
@@ -46,12 +46,13 @@ struct Replicas {
     leadership: Leadership,
     terms: watch::Receiver<Option<u64>>,
     namespace: String,
-    platform: Vec<SecretName>,
+    wildcards: Vec<SecretName>,
+    platform: Platform,
 }
 
 impl Changes {
-    /// `platform` are the Secrets of the zones' wildcards.
-    pub(super) fn new(origin: &Origin, platform: Vec<SecretName>, told: Told, unbound: watch::Receiver<Vec<gateway::l4::BindFailure>>) -> Self {
+    /// `wildcards` are the Secrets of those of the zones.
+    pub(super) fn new(origin: &Origin, wildcards: Vec<SecretName>, told: Told, unbound: watch::Receiver<Vec<gateway::l4::BindFailure>>) -> Self {
         let replicas = match origin {
             Origin::Alone { .. } => None,
             Origin::Cluster(cluster) => Some(Replicas {
@@ -59,7 +60,8 @@ impl Changes {
                 leadership: origin.leadership().clone(),
                 terms: origin.leadership().terms(),
                 namespace: cluster.namespace.clone(),
-                platform,
+                wildcards,
+                platform: Platform::default(),
             }),
         };
         Self { reads: origin.reads(), held: told.held, unbound, conflicts: told.conflicts, replicas }
@@ -108,7 +110,7 @@ impl Replicas {
     fn add_to(&mut self, inputs: Inputs) -> Inputs {
         let shared = self.shared.borrow_and_update().clone().unwrap_or_default();
         let leader = self.terms.borrow_and_update().is_some();
-        let held = served(&inputs.held, &inputs.read.objects, &self.namespace, &self.platform, &shared.challenges);
+        let held = self.platform.served(&inputs.held, &inputs.read.objects, &self.namespace, &self.wildcards, &shared.challenges);
         Inputs {
             held: Arc::new(held),
             serials: Authority::Shared(shared.reservations.clone()),

@@ -34,6 +34,16 @@ async fn pebble_signs_the_zones_wildcard_and_foreign_hosts() -> Result<()> {
         let answer = eventually(&format!("{host} is trusted"), async || client.get(&host, "/").await, |answer| answer.status == 200).await?;
         assert_eq!(answer.text().lines().next(), Some("GET /"));
     }
+    // Also where nobody asks for it: by DNS-01, kept where no tenant looks.
+    for (name, host, asked) in [("bare", "bare.near", "bare.near"), ("any", "*.any.near", "one.any.near")] {
+        let (host, asked) = (format!("{host}.{ZONE}"), format!("{asked}.{ZONE}"));
+        vrata.apply(&format!("{name}.yaml"), &App::new(name, &host, backend.address()).without_tls_section().manifest())?;
+        eventually(&format!("{asked} is trusted"), async || client.get(&asked, "/").await, |answer| answer.status == 200).await?;
+        let status = vrata.status().await?;
+        let told = status["hosts"].as_array().and_then(|hosts| hosts.iter().find(|told| told["host"] == *host)).map(|told| &told["tls"]);
+        let secret = told.and_then(|tls| tls["secret"].as_str());
+        assert!(secret.is_some_and(|secret| secret.starts_with("_platform/")) && told.is_some_and(|tls| tls["status"] == "own"), "{told:?}");
+    }
     Ok(())
 }
 

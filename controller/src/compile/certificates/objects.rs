@@ -184,7 +184,7 @@ impl Terms {
         let (annotations, labels) = cert_manager_metadata(certificate, &issuer, &names);
         secret_annotations.extend(annotations);
         secret_labels.extend(labels);
-        Wanted { names, issuer, key, duration, renew_before, challenges, wanted_by, secret_annotations, secret_labels }
+        Wanted { names, issuer, key, duration, renew_before, challenges, obtained_for: None, wanted_by, secret_annotations, secret_labels }
     }
 
     /// Terms of cert-manager's annotations on an Ingress, with this key where they ask for none; `None` when one of them cannot be read, which has been

@@ -52,6 +52,12 @@ impl<'a> Orders<'a> {
         }
     }
 
+    /// Adds what the platform wants for somebody, who is told when it does not come.
+    pub(super) fn add(&mut self, secret: SecretName, wanted: Wanted, subject: Subject<'a>, field: String) {
+        self.wanted.insert(secret.clone(), wanted);
+        self.wanters.push((secret, subject, field));
+    }
+
     /// Adds what the platform wants for itself.
     pub(super) fn add_platform(&mut self, wanted: Vec<(SecretName, Wanted)>) {
         self.wanted.extend(wanted);

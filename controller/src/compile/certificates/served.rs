@@ -88,7 +88,15 @@ impl Served {
         }
     }
 
-    fn serve(&mut self, scene: Scene<'_, '_>, request: &ServeRequest<'_>, orders: &Orders<'_>, parser: &mut Parser<'_>, findings: &mut Findings) {
+    /// Serves one request, after those of older ones.
+    pub(super) fn serve(
+        &mut self,
+        scene: Scene<'_, '_>,
+        request: &ServeRequest<'_>,
+        orders: &Orders<'_>,
+        parser: &mut Parser<'_>,
+        findings: &mut Findings,
+    ) {
         let secret = &request.secret;
         let is_ordered = orders.contains(secret);
         if let Some(certificate) = held(scene.input, secret, parser).filter(|_| is_ordered) {
@@ -164,6 +172,11 @@ impl Served {
             }
             _ => findings.error(request.subject, &request.field, reason, format!("{message}; until then a certificate that nobody trusts answers")),
         }
+    }
+
+    /// Whether the name itself has a certificate.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.names.contains_key(name)
     }
 
     /// The names that have a certificate.
