@@ -70,7 +70,7 @@ fn view(manifests: &str) -> View {
         report: compiled.report,
         problems: compiled.problems,
         public_addresses: compiled.public.addresses,
-        basis: Some(Basis { settings: Arc::new(settings), read: Arc::new(read), rules: compiled.ownership }),
+        basis: Some(Basis { settings: Arc::new(settings), read: Arc::new(read), rules: compiled.ownership, standing: compiled.standing }),
         ..View::default()
     }
 }
