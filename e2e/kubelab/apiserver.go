@@ -32,9 +32,11 @@ type apiServer struct {
 	dir  string
 	args []string
 	cmd  *exec.Cmd
+	// Closed once it has ended.
+	ended chan struct{}
 }
 
-func startAPIServer(ctx context.Context, o *options, advertise netip.Addr) (*apiServer, error) {
+func startAPIServer(o *options, advertise netip.Addr) (*apiServer, error) {
 	pki := func(name string) string { return filepath.Join(o.dir, "pki", name) }
 	if err := writeKey(pki("sa.key")); err != nil {
 		return nil, err
@@ -63,11 +65,7 @@ func startAPIServer(ctx context.Context, o *options, advertise netip.Addr) (*api
 		"--audit-policy-file=" + pki("audit.yaml"),
 		"--audit-log-path=" + filepath.Join(o.dir, "log", "audit.log"),
 	}}
-	if err := api.start(); err != nil {
-		return nil, err
-	}
-	go api.obey(ctx)
-	return api, nil
+	return api, api.start()
 }
 
 func (a *apiServer) start() error {
@@ -82,6 +80,9 @@ func (a *apiServer) start() error {
 	if err := a.cmd.Start(); err != nil {
 		return err
 	}
+	cmd, ended := a.cmd, make(chan struct{})
+	a.ended = ended
+	go func() { _ = cmd.Wait(); close(ended) }()
 	pid := []byte(fmt.Sprintln(a.cmd.Process.Pid))
 	return os.WriteFile(filepath.Join(a.dir, "kube-apiserver.pid"), pid, 0o644)
 }
@@ -105,9 +106,20 @@ func (a *apiServer) obey(ctx context.Context) {
 	}
 }
 
+// revive starts it again if it has ended by itself: it gives up where etcd does not answer in time, and a kubelet would do the same.
+func (a *apiServer) revive() error {
+	select {
+	case <-a.ended:
+		log.Printf("kube-apiserver ended (%v) and is started again: see log/kube-apiserver.log", a.cmd.ProcessState)
+		return a.start()
+	default:
+		return nil
+	}
+}
+
 func (a *apiServer) kill() {
 	_ = a.cmd.Process.Kill()
-	_ = a.cmd.Wait()
+	<-a.ended
 }
 
 // stop asks it to end, and makes it after a while; one that is paused obeys only the latter.
@@ -115,7 +127,7 @@ func (a *apiServer) stop() {
 	done := time.AfterFunc(2*time.Second, func() { _ = a.cmd.Process.Kill() })
 	defer done.Stop()
 	_ = a.cmd.Process.Signal(syscall.SIGTERM)
-	_ = a.cmd.Wait()
+	<-a.ended
 }
 
 func writeKey(path string) error {

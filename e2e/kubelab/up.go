@@ -79,7 +79,7 @@ func up() error {
 		return fmt.Errorf("etcd: %w", err)
 	}
 	defer etcd.Close()
-	api, err := startAPIServer(ctx, o, runner.gateway())
+	api, err := startAPIServer(o, runner.gateway())
 	if err != nil {
 		return err
 	}
@@ -90,10 +90,11 @@ func up() error {
 		TLSClientConfig: rest.TLSClientConfig{CAFile: filepath.Join(o.dir, "pki", "apiserver.crt")},
 		QPS:             -1,
 	}
-	client, err := waitReady(ctx, config)
+	client, err := waitReady(ctx, config, api)
 	if err != nil {
 		return err
 	}
+	go api.obey(ctx)
 	if err := startControllers(ctx, config, filepath.Join(o.dir, "log", "controllers.log")); err != nil {
 		return err
 	}
@@ -145,12 +146,15 @@ func startEtcd(dir, journal string) (*embed.Etcd, error) {
 }
 
 // waitReady gives a client once the API server has made its certificate and is ready.
-func waitReady(ctx context.Context, config *rest.Config) (*kubernetes.Clientset, error) {
-	deadline := time.Now().Add(2 * time.Minute)
+func waitReady(ctx context.Context, config *rest.Config, api *apiServer) (*kubernetes.Clientset, error) {
+	deadline := time.Now().Add(100 * time.Second)
 	for time.Now().Before(deadline) {
+		if err := api.revive(); err != nil {
+			return nil, err
+		}
 		if client, err := kubernetes.NewForConfig(config); err == nil {
 			var status int
-			client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).StatusCode(&status)
+			client.Discovery().RESTClient().Get().AbsPath("/readyz").Timeout(5 * time.Second).Do(ctx).StatusCode(&status)
 			if status == http.StatusOK {
 				return client, nil
 			}
@@ -161,7 +165,7 @@ func waitReady(ctx context.Context, config *rest.Config) (*kubernetes.Clientset,
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	return nil, fmt.Errorf("kube-apiserver was not ready after 2 min: see log/kube-apiserver.log")
+	return nil, fmt.Errorf("kube-apiserver was not ready after 100 s: see log/kube-apiserver.log")
 }
 
 func writeKubeconfig(path string, config *rest.Config) error {

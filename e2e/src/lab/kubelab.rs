@@ -64,11 +64,13 @@ impl Kubelab {
     fn wait_until_ready(&mut self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while !self.kubeconfig().exists() {
-            if let Some(status) = self.child.try_wait()? {
-                bail!("kubelab ended with {status}:\n{}", self.log("../../kubelab.log"));
-            }
-            if Instant::now() > deadline {
-                bail!("the cluster is not ready within {} s:\n{}", PATIENCE.as_secs(), self.log("../../kubelab.log"));
+            let ended = self.child.try_wait()?;
+            if ended.is_some() || Instant::now() > deadline {
+                self.show_logs("");
+                match ended {
+                    Some(status) => bail!("kubelab ended with {status}"),
+                    None => bail!("the cluster is not ready within {} s", PATIENCE.as_secs()),
+                }
             }
             std::thread::sleep(POLL);
         }
@@ -116,10 +118,11 @@ impl Kubelab {
         Ok(text.trim().parse()?)
     }
 
-    pub(super) fn show_logs(&self) {
+    /// Shows kubelab's own log and those of its directory whose names begin so.
+    pub(super) fn show_logs(&self, prefix: &str) {
         let mut logs: Vec<PathBuf> = std::fs::read_dir(self.path("log")).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
         logs.sort();
-        let ours = logs.iter().filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("pod.")));
+        let ours = logs.iter().filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix)));
         for log in ours.map(PathBuf::as_path).chain([self.directory.path().join("kubelab.log").as_path()]) {
             show(log);
         }

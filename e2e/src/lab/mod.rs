@@ -107,11 +107,11 @@ impl Lab {
         match outcome {
             Ok(Ok(value)) => kubelab.check_rights().map(|()| value),
             Ok(Err(error)) => {
-                kubelab.show_logs();
+                kubelab.show_logs("pod.");
                 Err(kubelab.refused().into_iter().fold(error, |error, refused| error.context(refused)))
             }
             Err(panic) => {
-                kubelab.show_logs();
+                kubelab.show_logs("pod.");
                 std::panic::resume_unwind(panic)
             }
         }
