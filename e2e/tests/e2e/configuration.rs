@@ -55,7 +55,7 @@ async fn a_wrong_key_type_or_value_is_named_with_its_place() -> Result<()> {
         (4, "  http: [\"127.0.0.1\"]", "gateway.http[0]", "port"),
         (9, "  zones: [{name: \"dyn..example\"}]", "dns.zones[0].name", "dyn..example"),
         (9, "  zones: [{nam: dyn.example.org}]", "dns.zones[0].nam", "name"),
-        (10, "admin: {listen: [1, 2]}", "admin.listen", "Its address"),
+        (10, "admin: {listen: [1, 2]}", "admin.listen", "host:port"),
         (10, "addresses: {pools: [{name: a, ranges: [\"10.0.0.0/33\"]}]}", "addresses.pools[0].ranges[0]", "10.0.0.0/33"),
     ];
     for (line, text, key, expected) in cases {
