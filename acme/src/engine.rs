@@ -268,11 +268,9 @@ impl Desk {
                     None => drop(self.ledger.orders.remove(&secret)),
                 }
                 let now = (self.options.clock)();
-                note(&mut record, spec, failure, now);
-                if let Some(FailureRecord { kind, message, attempts, retry_at, .. }) = &record.failure {
-                    let retry_seconds = retry_at.duration_since(now).unwrap_or_default().as_secs();
-                    tracing::warn!(%secret, kind = kind.label(), failure = message, attempts, retry_seconds, "no certificate");
-                }
+                let FailureRecord { kind, message, attempts, retry_at, .. } = note(&mut record, spec, failure, now);
+                let retry_seconds = retry_at.duration_since(now).unwrap_or_default().as_secs();
+                tracing::warn!(%secret, kind = kind.label(), failure = message, attempts, retry_seconds, "no certificate");
             }
             Outcome::Advised(advice) => {
                 self.ledger.polling.remove(&secret);
@@ -286,14 +284,14 @@ impl Desk {
 }
 
 /// Notes a failure: one more in a row for the same request, or the first.
-fn note(record: &mut Record, spec: String, failure: AttemptFailure, now: SystemTime) {
+fn note(record: &mut Record, spec: String, failure: AttemptFailure, now: SystemTime) -> &FailureRecord {
     for name in failure.other_challenge {
         *record.challenge_turns.entry(name).or_default() += 1;
     }
     let before = record.failure.as_ref().filter(|before| before.spec == spec && before.kind == failure.kind);
     let attempts = before.map_or(0, |before| before.attempts).saturating_add(1);
     let retry_at = retry_at(failure.kind, attempts, now, failure.retry_after, rand::random());
-    record.failure = Some(FailureRecord { spec, kind: failure.kind, message: failure.message, attempts, retry_at });
+    record.failure.insert(FailureRecord { spec, kind: failure.kind, message: failure.message, attempts, retry_at })
 }
 
 /// What is not kept is only known until the next restart; it is not worth stopping for.

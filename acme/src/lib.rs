@@ -34,6 +34,7 @@ pub use check::{Listeners, SelfCheck};
 pub use engine::{Clock, Engine, Options};
 pub use file_store::FileStore;
 pub use held::{CertificateState, Challenges, Failure, Held, HeldCertificate};
+pub use listed::listed;
 pub use metrics::Metrics;
 pub use store::{Store, StoreError};
 pub use wanted::{AcmeIssuer, CaKeyPair, ChallengeKind, Issuer, IssuerId, KeyKind, RenewBefore, SecretName, Wanted, WantedSet};

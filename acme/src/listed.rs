@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
-pub(crate) fn listed<T: Display>(values: impl IntoIterator<Item = T>) -> String {
+/// The values with commas between.
+pub fn listed<T: Display>(values: impl IntoIterator<Item = T>) -> String {
     values.into_iter().map(|value| value.to_string()).collect::<Vec<_>>().join(", ")
 }

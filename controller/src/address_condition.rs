@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use acme::listed;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -59,7 +60,7 @@ impl Told {
     /// That some addresses are the Service's, and others are not served, since another controller keeps them out of its status.
     #[must_use]
     pub fn kept_out(has: &[IpAddr], lacks: &[IpAddr], by: &str) -> Self {
-        let what = format!("{} waits to be written here, and is not served before: {by} owns this field", list(lacks));
+        let what = format!("{} waits to be written here, and is not served before: {by} owns this field", listed(lacks));
         let rest = format!("status.loadBalancer.ingress: {what}; remove that controller, or give the object's class to one of the two");
         Self::lacks(CONFLICT, has, rest)
     }
@@ -95,7 +96,7 @@ impl Told {
     }
 
     fn message(&self) -> String {
-        let (has, stays) = (list(&self.has), if self.allocated { "" } else { STAYS });
+        let (has, stays) = (listed(&self.has), if self.allocated { "" } else { STAYS });
         match (self.has.is_empty(), self.rest.is_empty()) {
             (true, _) => self.rest.clone(),
             (false, true) => format!("{has}{stays}"),
@@ -145,10 +146,6 @@ impl Told {
     const fn state(&self) -> &'static str {
         if self.allocated { "True" } else { "False" }
     }
-}
-
-fn list(addresses: &[IpAddr]) -> String {
-    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn current(service: &Service) -> Option<&Condition> {

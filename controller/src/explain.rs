@@ -44,10 +44,6 @@ fn line(text: &mut String, added: std::fmt::Arguments<'_>) {
     let _ = writeln!(text, "{added}");
 }
 
-fn list(values: &[impl ToString]) -> String {
-    values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
 fn url(text: &mut String, view: &View, host: &str, path: &str) {
     if let Err(refusal) = gateway::table::path::check(path) {
         line(text, format_args!("  answered here with 400: {refusal}"));

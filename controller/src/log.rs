@@ -19,30 +19,15 @@ pub(crate) fn start() {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::io;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
     use super::*;
 
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     #[test]
     fn what_clients_cause_in_libraries_is_left_out_and_what_we_say_is_not() {
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(LOGGED).unwrap()).with_writer(move || writer.clone()).finish();
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let writer = Arc::new(log.reopen().unwrap());
+        let subscriber = tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(LOGGED).unwrap()).with_writer(writer).finish();
         tracing::subscriber::with_default(subscriber, || {
             tracing::error!(target: "pingora_proxy", "left out");
             tracing::error!(target: "pingora_core::apps", "left out");
@@ -53,7 +38,7 @@ mod tests {
             tracing::warn!(target: "gateway::proxy", "kept 2");
             tracing::info!(target: "controller::run", "kept 3");
         });
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let text = std::fs::read_to_string(log.path()).unwrap();
         assert!(!text.contains("left out") && (1..=3).all(|at| text.contains(&format!("kept {at}"))), "{text}");
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
+use acme::listed;
 use jiff::Timestamp;
 
 use super::memory::{Key, Memory};
@@ -151,7 +152,7 @@ fn problem(problem: &Problem) -> Option<Message<'_>> {
 }
 
 fn withdrawal<'a>(object: &'a ObjectRef, addresses: &[IpAddr]) -> Message<'a> {
-    let note = format!("{} is no longer this Service's: an older Service has it, or what is asked for or allowed has changed", list(addresses));
+    let note = format!("{} is no longer this Service's: an older Service has it, or what is asked for or allowed has changed", listed(addresses));
     Message { object, warning: true, reason: WITHDRAWN.to_owned(), action: "Allocate", note, repeats: false, settles: false, success: false }
 }
 
@@ -165,7 +166,7 @@ fn addresses(pass: &Pass) -> impl Iterator<Item = Message<'_>> {
         let stored = pass.read.objects.services.get(key)?;
         let shown: Vec<IpAddr> = status_addresses(&stored.object).collect();
         let is_shown = allocation.addresses.iter().all(|address| shown.contains(address));
-        let note = || format!("{} of the pool {} is this Service's", list(&allocation.addresses), allocation.pool);
+        let note = || format!("{} of the pool {} is this Service's", listed(&allocation.addresses), allocation.pool);
         is_shown.then(|| success(&stored.reference, "AddressAllocated", "Allocate", note()))
     })
 }
@@ -188,10 +189,6 @@ fn certificates(pass: &Pass) -> Vec<(ObjectRef, String)> {
         Some((object, format!("the certificate for {} is in the Secret {}{until}", report.names.join(", "), report.secret)))
     });
     told.collect()
-}
-
-fn list(addresses: &[IpAddr]) -> String {
-    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn clipped(mut note: String) -> String {

@@ -3,7 +3,8 @@
 //! An address is written for a Service only when no other one, which is not to have it too, has it in its status or may have it from a write that is not seen
 //! yet: what is to be taken away is taken away first, in a pass of its own.
 //!
-//! Where another controller owns the addresses in a status, the condition alone is written beside them: it says what is served, and remembers what was allocated.
+//! Where another controller owns the addresses in a status, the condition alone is written beside them: it says what is served, and remembers what was
+//! allocated.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;

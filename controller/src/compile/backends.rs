@@ -134,7 +134,7 @@ impl<'a> Backends<'a> {
             |reason, why: &str| missing("service.name", reason, format!("the Service {service:?} has the externalName {name:?}, which {why}"));
         let host = name.trim_end_matches('.').to_ascii_lowercase();
         // Never loopback, also where endpoints may be: what a name leads to is looked at by the gateway, which knows of no exception.
-        if !may_reach_host(&host, false) {
+        if !may_reach_host(&host) {
             let why =
                 "is loopback, link-local, multicast or unspecified: it leads into the gateway's own machine or network; name another host there";
             return Err(refused(Reason::EndpointRefused, why));

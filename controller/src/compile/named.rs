@@ -14,8 +14,8 @@ use crate::objects::{IssuerSpec, ObjectKey, Objects};
 /// The annotation that names a Secret of passwords.
 pub(super) const AUTH_SECRET: &str = "nginx.ingress.kubernetes.io/auth-secret";
 
-/// The Secrets that Ingresses, Certificates and issuers name, and those of the zones' wildcards and of hosts below them; whether they exist is not asked. Whether the one that
-/// names it may use it is decided where it is used. Kept from one look to the next, with one and the same settings.
+/// The Secrets that Ingresses, Certificates and issuers name, and those of the zones' wildcards and of hosts below them; whether they exist is not asked.
+/// Whether the one that names it may use it is decided where it is used. Kept from one look to the next, with one and the same settings.
 #[derive(Debug, Default)]
 pub struct NamedSecrets {
     seen: Objects,

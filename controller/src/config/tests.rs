@@ -13,10 +13,18 @@ fn findings(text: &str) -> Vec<String> {
     })
 }
 
-#[test]
-fn wrong_keys_and_types_name_file_line_key_and_what_was_expected() {
+/// Texts and what is found in them. `LISTEN` stands for what is expected of an address, and the file's name is left out.
+fn assert_findings(table: &[(&str, &[&str])]) {
     let listen = "host:port, for instance 127.0.0.1:8080 or [::1]:8080";
-    let table: &[(&str, &[&str])] = &[
+    for (text, expected) in table {
+        let expected: Vec<_> = expected.iter().map(|line| format!("vrata.yaml:{}", line.replace("LISTEN", listen))).collect();
+        assert_eq!(findings(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn wrong_keys_and_addresses_name_file_line_key_and_what_was_expected() {
+    assert_findings(&[
         ("gatewy: {}\n", &["1:1: gatewy: there is no such key; did you mean gateway?"]),
         (
             "gateway:\n  htpp: []\ndns:\n  zones: [{name: a, fiel: b}]\n",
@@ -32,6 +40,12 @@ fn wrong_keys_and_types_name_file_line_key_and_what_was_expected() {
         ),
         ("admin: {listen: 9090}\n", &["1:9: admin.listen: invalid type: integer `9090`, expected LISTEN"]),
         ("source: {kubernetes: {kubeConfig: a}}\n", &["1:23: source.kubernetes.kubeConfig: there is no such key; did you mean kubeconfig?"]),
+    ]);
+}
+
+#[test]
+fn values_of_wrong_types_name_file_line_key_and_what_was_expected() {
+    assert_findings(&[
         (
             "source: {manifests: {a: b}}\n",
             &["1:10: source.manifests: invalid type: a mapping, expected a path or a list of paths; what belongs here: Directory of manifests \
@@ -71,11 +85,11 @@ fn wrong_keys_and_types_name_file_line_key_and_what_was_expected() {
             "state: 5\nadmin: {listen: x}\ngateway: {drainSeconds: \"30\"}\n",
             &["2:9: admin.listen: \"x\" is no address to listen on; expected LISTEN"],
         ),
-    ];
-    for (text, expected) in table {
-        let expected: Vec<_> = expected.iter().map(|line| format!("vrata.yaml:{}", line.replace("LISTEN", listen))).collect();
-        assert_eq!(findings(text), expected, "{text}");
-    }
+    ]);
+}
+
+#[test]
+fn what_is_no_yaml_is_one_fault() {
     for text in ["a: [\n", "gateway:\n\thttp: []\n", "role: all\nrole: all\n"] {
         let found = findings(text);
         assert!(found.len() == 1 && found[0].starts_with("vrata.yaml:"), "{found:?}");

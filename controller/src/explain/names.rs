@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 
+use acme::listed;
 use dns::{Explanation, Name, RData, RecordSet, RecordType, Step};
 
+use super::line;
 use super::platform::{self, absolute};
-use super::{line, list};
 use crate::status::View;
 
 /// Tells of a name; the addresses that it has.
@@ -35,7 +36,7 @@ pub(super) fn explain(text: &mut String, view: &View, name: &str) -> Vec<IpAddr>
 pub(super) fn elsewhere(text: &mut String, view: &View, addresses: &[IpAddr]) {
     let ours = &view.public_addresses;
     if !addresses.is_empty() && !ours.is_empty() && !addresses.iter().any(|address| ours.contains(address)) {
-        line(text, format_args!("  {} is not this gateway: who follows DNS is answered there and not here", list(addresses)));
+        line(text, format_args!("  {} is not this gateway: who follows DNS is answered there and not here", listed(addresses)));
     }
 }
 

@@ -184,7 +184,9 @@ proptest! {
             let before = ours(&world);
             let may_move = run(&mut world, op);
             nobody_is_in_the_way(&world);
-            let foreign: BTreeMap<String, Value> = world.ids().into_iter().filter(|id| !world.object(id)["metadata"]["annotations"]["owned-by"].is_null()).map(|id| (id.clone(), world.status(&id)["loadBalancer"].clone())).collect();
+            let is_foreign = |id: &String| !world.object(id)["metadata"]["annotations"]["owned-by"].is_null();
+            let shown = |id: String| (id.clone(), world.status(&id)["loadBalancer"].clone());
+            let foreign: BTreeMap<String, Value> = world.ids().into_iter().filter(is_foreign).map(shown).collect();
             settle(&mut world);
             nobody_is_in_the_way(&world);
             is_consistent(&world);

@@ -86,7 +86,7 @@ impl Reader<'_, '_> {
     fn auth_url(&self, text: &str) -> Result<AuthUrl, Unusable> {
         let error = |reason, why: String| unusable("auth-url", reason, format!("{text:?} cannot be used: {why}"));
         let url = AuthUrl::parse(text).map_err(|fault| error(Reason::InvalidAnnotation, fault.to_string()))?;
-        if url.fixed_host().is_some_and(|host| !may_reach_host(host, false)) {
+        if url.fixed_host().is_some_and(|host| !may_reach_host(host)) {
             let why =
                 "its host is loopback, link-local, multicast or unspecified, which leads into the gateway's own machine or network; name the server";
             return Err(error(Reason::EndpointRefused, why.to_owned()));

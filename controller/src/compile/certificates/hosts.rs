@@ -1,5 +1,5 @@
-//! Certificates for hosts in a zone that its wildcard does not reach and for which no tls entry names a Secret: each gets one of its own, from the issuer of the wildcard
-//! and kept beside it. The namespace of the host waits its turn for it as for those that it asks for. Pure.
+//! Certificates for hosts in a zone that its wildcard does not reach and for which no tls entry names a Secret: each gets one of its own, from the issuer of
+//! the wildcard and kept beside it. The namespace of the host waits its turn for it as for those that it asks for. Pure.
 
 use std::collections::{BTreeSet, HashSet};
 
