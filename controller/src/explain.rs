@@ -101,8 +101,8 @@ fn chosen(text: &mut String, view: &View, rule: &Rule) {
                 line(text, format_args!("    endpoint {endpoint}"));
             }
         }
-        Action::Fail { status, reason } => {
-            line(text, format_args!("  answered here with {status}: {reason}"));
+        Action::Fail(failure) => {
+            line(text, format_args!("  answered here with {}: {}", failure.status, failure.reason));
         }
     }
     let concerns = |problem: &&Problem| {

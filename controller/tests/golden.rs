@@ -67,7 +67,7 @@ fn routes(compiled: &Compiled) -> String {
         };
         let action = match &rule.route.action {
             Action::Forward(backend) => format!("{} {:?} as {} {:?}", backend.name, backend.protocol, backend.server_name, backend.endpoints),
-            Action::Fail { status, reason } => format!("{status} {reason}"),
+            Action::Fail(failure) => format!("{} {}", failure.status, failure.reason),
         };
         let (id, policy) = (&rule.route.id, &rule.route.policy);
         writeln!(text, "{host} {path}\n  {}/{}: {action}\n  {policy:?}", id.namespace, id.ingress).unwrap();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gateway::table::{Action, HostPattern, Kept, PathMatch, Policy, Route, RouteId, Rule};
+use gateway::table::{Action, HostPattern, PathMatch, Route, RouteId, Rule};
 
 /// Most rules that one input makes.
 const MAX_RULES: usize = 64;
@@ -39,8 +39,8 @@ fn rule(number: usize, host: &str, path: &str) -> Rule {
         None => PathMatch::Prefix(path.into()),
     };
     let id = RouteId { namespace: "fuzz".into(), ingress: number.to_string(), host, path: path.to_owned() };
-    let action = Action::Fail { status: 503, reason: number.to_string() };
-    Rule::new(pattern, matches, Arc::new(Route { id, policy: Arc::new(Policy::default()), action, kept: Kept::default() }))
+    let action = Action::fail(503, number.to_string());
+    Rule::new(pattern, matches, Arc::new(Route::new(id, Arc::default(), action)))
 }
 
 /// Longest host that any rule can serve (RFC 1035 section 2.3.4, as text without the trailing dot).

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Arguments;
 use std::sync::Arc;
 
-use gateway::table::{Action, HostPattern, Kept, PathMatch, Policy, Route, RouteId, Rule, TlsRedirect};
+use gateway::table::{Action, HostPattern, PathMatch, Policy, Route, RouteId, Rule, TlsRedirect};
 use k8s_openapi::api::networking::v1::{HTTPIngressPath, IngressBackend};
 
 use super::annotations::Redirect;
@@ -151,12 +151,12 @@ impl<'a> Gatherer<'a, '_> {
         };
         let name = if host == CATCH_ALL { String::new() } else { host.to_owned() };
         let id = RouteId { namespace: view.key.namespace.clone(), ingress: view.key.name.clone(), host: name, path: text };
-        let route = Arc::new(Route { id, policy: self.policy(view, host), action, kept: Kept::default() });
+        let route = Arc::new(Route::new(id, self.policy(view, host), action));
         self.rules.push(Placed { rule: Rule::new(pattern(host), path, route), from: Some((view, host)) });
     }
 
     fn action(&mut self, view: &'a View<'a>, backend: &'a IngressBackend, field: Arguments<'_>) -> Action {
-        let unavailable = |reason: String| Action::Fail { status: 503, reason };
+        let unavailable = |reason: String| Action::fail(503, reason);
         let resolved = match (&backend.service, &backend.resource) {
             (Some(service), _) => self.backends.resolve(&view.key.namespace, service, view.options.protocol),
             (None, resource) => {
@@ -200,7 +200,7 @@ impl<'a> Gatherer<'a, '_> {
                     self.place(view, name, root, action);
                 }
                 // The host is declared all the same: it must not fall to the catch-all.
-                None if !has_rules => self.place(view, name, root, Action::Fail { status: 404, reason: "the host has no paths".into() }),
+                None if !has_rules => self.place(view, name, root, Action::fail(404, "the host has no paths")),
                 None => {}
             }
         }
@@ -214,13 +214,8 @@ impl<'a> Gatherer<'a, '_> {
         let reserved = ownership.reserved();
         for name in reserved.zones.iter().chain(&reserved.names).filter(|name| !name.contains(['_', '*'])) {
             let id = RouteId { namespace: String::new(), ingress: String::new(), host: name.clone(), path: "/".into() };
-            let action = Action::Fail { status: 404, reason: "the name is reserved for the platform".into() };
-            let route = Arc::new(Route {
-                id,
-                policy: Arc::new(Policy { tls_redirect: TlsRedirect::Never, ..Policy::default() }),
-                action,
-                kept: Kept::default(),
-            });
+            let action = Action::fail(404, "the name is reserved for the platform");
+            let route = Arc::new(Route::new(id, Arc::new(Policy { tls_redirect: TlsRedirect::Never, ..Policy::default() }), action));
             let host = HostPattern::Exact(name.as_str().into());
             self.rules.push(Placed { rule: Rule::new(host, PathMatch::Prefix("/".into()), route), from: None });
         }

@@ -59,7 +59,7 @@ fn route(path: &PathMatch, route: &Route, ingress: &crate::problem::ObjectRef) -
     };
     let (backend, endpoints, refused) = match &route.action {
         Action::Forward(backend) => (format!("{}:{}", backend.service, backend.port), backend.endpoints.len(), None),
-        Action::Fail { status, reason } => (String::new(), 0, Some(format!("{status}: {reason}"))),
+        Action::Fail(failure) => (String::new(), 0, Some(format!("{}: {}", failure.status, failure.reason))),
     };
     RouteReport { path, path_type, ingress: ingress.clone(), backend, endpoints, refused }
 }

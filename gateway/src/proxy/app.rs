@@ -69,7 +69,7 @@ impl App {
         registry: &prometheus::Registry,
         log: Box<dyn io::Write + Send>,
     ) -> Result<Self, BindError> {
-        let metrics = Metrics::new(registry)?;
+        let metrics = Metrics::new(registry, Arc::clone(&snapshots))?;
         let log = Log::start(options.access_log, log, metrics.dropped_lines.clone());
         let turns = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let (external_names, runtime) = (ExternalNames::new(options.allow_loopback_external_names), Arc::new(Runtime::new(metrics)));

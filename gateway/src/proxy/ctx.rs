@@ -8,8 +8,8 @@ use http::HeaderValue;
 use super::access_log::Try;
 use super::backend::{BackendState, Tried};
 use super::external_auth::Granted;
+use super::kept::RouteState;
 use super::metrics::InFlight;
-use super::runtime::RouteState;
 use crate::table::{Action, Backend, Route};
 
 /// State of one request.

@@ -71,8 +71,8 @@ pub(super) fn decide<'a>(snapshot: &'a Snapshot, public_https_port: u16, request
 
 fn serve<'a>(snapshot: &'a Snapshot, public_https_port: u16, request: &Request<'_>, host: &str, route: &'a Arc<Route>) -> Decision<'a> {
     let refuse = |reason| Decision::Answer(reason, Some(route));
-    if let Action::Fail { status, .. } = &route.action {
-        return refuse(Reason::Refused(StatusCode::from_u16(*status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)));
+    if let Action::Fail(failure) = &route.action {
+        return refuse(Reason::Refused(StatusCode::from_u16(failure.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)));
     }
     let policy = &route.policy;
     if redirect::is_due(policy.tls_redirect, request.tls, request.path, || snapshot.certificates.covers(&host.to_ascii_lowercase())) {
@@ -122,7 +122,7 @@ impl From<Malformed> for Reason {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::table::{Backend, HostPattern, Kept, PathMatch, Policy, Protocol, RouteId, Rule, TlsRedirect};
+    use crate::table::{Backend, HostPattern, PathMatch, Policy, Protocol, RouteId, Rule, TlsRedirect};
     use crate::{CertificateTable, ParsedCertificate, RoutingTable};
 
     fn certificate(names: &[&str]) -> Arc<ParsedCertificate> {
@@ -166,12 +166,11 @@ mod tests {
     }
 
     fn decided(rules: Rules, tls: Option<&str>, plain: bool, authority: &str, target: &str) -> String {
-        let route = Arc::new(Route {
-            id: RouteId { namespace: "ns".into(), ingress: "web".into(), host: "c.test".into(), path: "/".into() },
-            policy: Arc::new(rules.policy),
-            action: rules.action,
-            kept: Kept::default(),
-        });
+        let route = Arc::new(Route::new(
+            RouteId { namespace: "ns".into(), ingress: "web".into(), host: "c.test".into(), path: "/".into() },
+            Arc::new(rules.policy),
+            rules.action,
+        ));
         let table = RoutingTable::build(vec![Rule::new(HostPattern::Exact("c.test".into()), PathMatch::Prefix("/app".into()), route)]);
         let mut snapshot = Snapshot { table, certificates: certificates(None), ..Snapshot::default() };
         snapshot.challenges.http01.insert(("c.test".into(), "token".into()), "print".into());
@@ -195,7 +194,7 @@ mod tests {
 
     #[test]
     fn order_is_challenge_shape_connection_route_configuration_redirect_source() {
-        let fail = || Action::Fail { status: 503, reason: "auth".into() };
+        let fail = || Action::fail(503, "auth");
         let forward = || {
             Action::Forward(Arc::new(Backend {
                 name: "b".into(),

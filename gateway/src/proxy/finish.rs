@@ -32,8 +32,10 @@ pub(super) fn request(app: &App, session: &Session, error: Option<&Error>, ctx: 
         connect_failures: ctx.tried.count() as u64,
         retries: tries.saturating_sub(1),
     };
-    let series = ctx.state().map_or(&app.runtime.unrouted, |state| &state.series);
-    series.record(&finished);
+    match ctx.route() {
+        Some(route) => route.kept.record(&finished),
+        None => app.runtime.unrouted.record(&finished),
+    }
     log(app, session, ctx, &finished, at);
 }
 

@@ -15,6 +15,7 @@ mod external_name;
 mod finish;
 mod forwarded;
 mod headers;
+mod kept;
 mod metrics;
 mod peer;
 mod redirect;
@@ -32,4 +33,4 @@ mod verified;
 mod tests;
 
 pub(crate) use app::App;
-pub(crate) use runtime::RouteState;
+pub use kept::Kept;

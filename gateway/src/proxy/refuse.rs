@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn what_is_refused_has_a_line_with_the_id_that_the_client_was_told() {
-        let (lines, metrics) = (Lines::default(), Metrics::new(&prometheus::Registry::new()).unwrap());
+        let (lines, metrics) = (Lines::default(), Metrics::new(&prometheus::Registry::new(), Arc::default()).unwrap());
         let log = Log::start(AccessLog::Nginx, Box::new(lines.clone()), metrics.dropped_lines.clone()).unwrap().unwrap();
         let refuser = Refuser { runtime: Arc::new(Runtime::new(metrics)), access_log: Some(Arc::new(log)) };
         let tls = TlsInfo { server_name: None, version: "TLSv1.3", cipher: "none" };

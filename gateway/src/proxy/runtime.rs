@@ -7,18 +7,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::backend::BackendState;
+use super::kept::RouteState;
 use super::metrics::{Labels, Metrics, Series};
 use crate::Snapshot;
 use crate::table::{Action, Backend, Protocol, Route};
-
-/// What belongs to one route.
-#[derive(Debug)]
-pub(crate) struct RouteState {
-    /// Its counters.
-    pub(super) series: Arc<Series>,
-    /// Its backend; none where it fails by configuration.
-    pub(super) backend: Option<Arc<BackendState>>,
-}
 
 type BackendKey = (String, Protocol);
 
@@ -125,7 +117,7 @@ fn names(route: &Route) -> [&str; 3] {
 fn backend(route: &Route) -> Option<&Backend> {
     match &route.action {
         Action::Forward(backend) => Some(backend),
-        Action::Fail { .. } => None,
+        Action::Fail(_) => None,
     }
 }
 
@@ -138,13 +130,14 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
     use crate::RoutingTable;
-    use crate::table::{HostPattern, Kept, PathMatch, Policy, RouteId, Rule};
+    use crate::proxy::metrics::Finished;
+    use crate::table::{HostPattern, PathMatch, Policy, RouteId, Rule};
 
     fn route(ingress: &str, backend: &str) -> Arc<Route> {
-        Arc::new(Route {
-            id: RouteId { namespace: "ns".into(), ingress: ingress.into(), host: "a.test".into(), path: "/".into() },
-            policy: Arc::new(Policy::default()),
-            action: Action::Forward(Arc::new(Backend {
+        Arc::new(Route::new(
+            RouteId { namespace: "ns".into(), ingress: ingress.into(), host: "a.test".into(), path: "/".into() },
+            Arc::new(Policy::default()),
+            Action::Forward(Arc::new(Backend {
                 name: backend.into(),
                 namespace: "ns".into(),
                 service: backend.into(),
@@ -153,8 +146,7 @@ mod tests {
                 server_name: String::new(),
                 endpoints: vec![],
             })),
-            kept: Kept::default(),
-        })
+        ))
     }
 
     fn snapshot(routes: &[&Arc<Route>]) -> Arc<Snapshot> {
@@ -166,7 +158,7 @@ mod tests {
 
     fn runtime() -> (Runtime, prometheus::Registry) {
         let registry = prometheus::Registry::new();
-        (Runtime::new(Metrics::new(&registry).unwrap()), registry)
+        (Runtime::new(Metrics::new(&registry, Arc::default()).unwrap()), registry)
     }
 
     /// How many series are told of and how many backends are remembered. The series of requests that no route serves is always there.
@@ -239,5 +231,33 @@ mod tests {
         });
         assert_eq!(kept(&all), (2, 1));
         assert!(Arc::ptr_eq(&runtime.of(&new).series, &runtime.metrics.series(Labels::new(names(&new)))));
+    }
+
+    #[test]
+    fn what_a_route_counts_is_told_once_while_it_is_served_and_when_it_ended() {
+        let (registry, snapshots) = (prometheus::Registry::new(), Arc::<ArcSwap<Snapshot>>::default());
+        let runtime = Runtime::new(Metrics::new(&registry, Arc::clone(&snapshots)).unwrap());
+        let told = || {
+            let families = registry.gather();
+            let requests = families.iter().find(|family| family.name() == "vrata_http_requests_total");
+            requests.map_or(0.0, |family| family.get_metric().iter().map(|metric| metric.get_counter().get_value()).sum())
+        };
+        let serve = |route: &Arc<Route>| {
+            let route = runtime.resolved(route);
+            let duration = Duration::from_millis(1);
+            route.kept.record(&Finished { method: &http::Method::GET, status: 200, duration, received: 0, sent: 1, connect_failures: 0, retries: 0 });
+            route
+        };
+        let (old, new) = (route("one", "web"), route("one", "web"));
+        snapshots.store(snapshot(&[&old]));
+        let mut under_way = vec![serve(&old), serve(&old)];
+        assert_eq!((told(), told()), (2.0, 2.0));
+        under_way.push(serve(&old));
+        snapshots.store(snapshot(&[&new]));
+        serve(&new);
+        drop(old);
+        assert_eq!(told(), 3.0);
+        drop(under_way);
+        assert_eq!((told(), told()), (4.0, 4.0));
     }
 }

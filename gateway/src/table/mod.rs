@@ -19,6 +19,7 @@ mod tests;
 
 use std::sync::Arc;
 
+pub use crate::proxy::Kept;
 pub(crate) use external_auth::Destination;
 pub use external_auth::{AuthUrl, AuthUrlError, ExternalAuth, sign_in};
 pub(crate) use host::{FoldedHost, HostKey, HostMap};
@@ -26,7 +27,7 @@ pub use part::TablePart;
 pub use password::{PasswordHash, UnsupportedHash};
 use paths::HostRules;
 pub use reach::{may_reach, may_reach_host};
-pub use route::{Action, Backend, BasicAuth, Endpoint, HostPattern, Kept, PathMatch, Policy, Protocol, Route, RouteId, TlsRedirect};
+pub use route::{Action, Backend, BasicAuth, Endpoint, Failure, HostPattern, PathMatch, Policy, Protocol, Route, RouteId, TlsRedirect};
 pub(crate) use template::Original;
 pub use template::{Template, TemplateError};
 

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::{ExternalAuth, PasswordHash};
-use crate::proxy::RouteState;
+use crate::proxy::Kept;
 
 /// The hosts that a rule is for. Names are lower case, in A-label form, without a trailing dot.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,52 +44,26 @@ pub struct RouteId {
     pub path: String,
 }
 
-/// What happens to the requests that a host and path select. What each of them reads comes first, so that it is in one cache line.
+/// What happens to the requests that a host and path select. Where hosts are many, each line of memory is waited for: a request reads the two that this one
+/// has at once, and what it changes when it ends is in them.
 #[derive(Debug, Clone, PartialEq)]
 #[repr(C)]
 pub struct Route {
     /// What a request has to satisfy, shared by routes that ask for the same.
     pub policy: Arc<Policy>,
-    /// What the data plane keeps with it.
-    pub kept: Kept,
     /// Where it goes.
     pub action: Action,
     /// Its name.
-    pub id: RouteId,
+    pub id: Arc<RouteId>,
+    /// What the data plane keeps with it.
+    pub kept: Kept,
 }
 
-/// What one data plane keeps with a route for as long as the route lives, found without a search. Empty in a new route and in a copy; no part of what the
-/// route says, so that routes are equal whatever is kept.
-#[derive(Default)]
-pub struct Kept(OnceLock<RouteState>);
-
-impl Kept {
-    /// What is kept, made when there is nothing yet.
-    pub(crate) fn get_or_init(&self, make: impl FnOnce() -> RouteState) -> &RouteState {
-        self.0.get_or_init(make)
-    }
-
-    /// What is kept, when there is something.
-    pub(crate) fn get(&self) -> Option<&RouteState> {
-        self.0.get()
-    }
-}
-
-impl Clone for Kept {
-    fn clone(&self) -> Self {
-        Self::default()
-    }
-}
-
-impl PartialEq for Kept {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl fmt::Debug for Kept {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Kept")
+impl Route {
+    /// A route with which nothing is kept yet.
+    #[must_use]
+    pub fn new(id: RouteId, policy: Arc<Policy>, action: Action) -> Self {
+        Self { policy, action, id: Arc::new(id), kept: Kept::default() }
     }
 }
 
@@ -99,12 +73,24 @@ pub enum Action {
     /// To an endpoint of the backend. A backend without endpoints answers 503.
     Forward(Arc<Backend>),
     /// Refused here, whatever the request: the route cannot be served as it was asked for.
-    Fail {
-        /// HTTP status, 4xx or 5xx.
-        status: u16,
-        /// Shown in the log, never to the client.
-        reason: String,
-    },
+    Fail(Box<Failure>),
+}
+
+impl Action {
+    /// Refuses with a status (4xx or 5xx) for a reason.
+    #[must_use]
+    pub fn fail(status: u16, reason: impl Into<String>) -> Self {
+        Self::Fail(Box::new(Failure { status, reason: reason.into() }))
+    }
+}
+
+/// What is answered where a route cannot be served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// HTTP status, 4xx or 5xx.
+    pub status: u16,
+    /// Shown to operators and tenants, never to the client.
+    pub reason: String,
 }
 
 /// A Service port and the endpoints behind it.
@@ -250,5 +236,21 @@ pub struct BasicAuth {
 impl fmt::Debug for BasicAuth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BasicAuth").field("realm", &self.realm).field("users", &self.users.len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::offset_of;
+
+    use super::*;
+
+    /// Two counts of who has it, with which a shared value begins.
+    const COUNTS: usize = 16;
+
+    #[test]
+    fn a_shared_route_has_two_cache_lines_and_its_counters_are_in_the_second() {
+        assert_eq!(COUNTS + size_of::<Route>(), 128);
+        assert_eq!(COUNTS + offset_of!(Route, kept) + size_of::<[Arc<Route>; 2]>(), 64);
     }
 }

@@ -8,12 +8,11 @@ use proptest::prelude::*;
 use super::*;
 
 fn route(name: &str) -> Arc<Route> {
-    Arc::new(Route {
-        id: RouteId { namespace: "default".into(), ingress: name.into(), host: String::new(), path: String::new() },
-        policy: Arc::default(),
-        action: Action::Fail { status: 503, reason: name.into() },
-        kept: Kept::default(),
-    })
+    Arc::new(Route::new(
+        RouteId { namespace: "default".into(), ingress: name.into(), host: String::new(), path: String::new() },
+        Arc::default(),
+        Action::fail(503, name),
+    ))
 }
 
 fn host(pattern: &str) -> HostPattern {

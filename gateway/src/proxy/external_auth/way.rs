@@ -57,7 +57,7 @@ fn own<'a>(route: &'a Arc<Route>, question: &Question<'_>) -> Result<Way<'a>, Fa
     match &route.action {
         Action::Forward(backend) if backend.protocol.is_http2() => Err(Fault::Protocol),
         Action::Forward(backend) => Ok(Way::Own(route, backend)),
-        Action::Fail { .. } => Err(Fault::NoRoute),
+        Action::Fail(_) => Err(Fault::NoRoute),
     }
 }
 
@@ -86,7 +86,7 @@ mod tests {
     use pingora_http::RequestHeader;
 
     use super::*;
-    use crate::table::{AuthUrl, BasicAuth, Kept, PathMatch, Policy, RouteId};
+    use crate::table::{AuthUrl, BasicAuth, PathMatch, Policy, RouteId};
     use crate::{RoutingTable, Snapshot};
 
     fn route(namespace: &str, name: &str, policy: Policy, protocol: Protocol) -> Arc<Route> {
@@ -95,10 +95,10 @@ mod tests {
             "wildcard" => "*.w.test",
             _ => "app.test",
         };
-        Arc::new(Route {
-            id: RouteId { namespace: namespace.into(), ingress: name.into(), host: host.into(), path: "/".into() },
-            policy: Arc::new(policy),
-            action: Action::Forward(Arc::new(Backend {
+        Arc::new(Route::new(
+            RouteId { namespace: namespace.into(), ingress: name.into(), host: host.into(), path: "/".into() },
+            Arc::new(policy),
+            Action::Forward(Arc::new(Backend {
                 name: name.into(),
                 namespace: namespace.into(),
                 service: name.into(),
@@ -107,15 +107,13 @@ mod tests {
                 server_name: String::new(),
                 endpoints: vec![],
             })),
-            kept: Kept::default(),
-        })
+        ))
     }
 
     fn snapshot() -> Snapshot {
         let exact = |host: &str| HostPattern::Exact(host.into());
         let open = Policy::default;
-        let failing =
-            Route { action: Action::Fail { status: 503, reason: String::new() }, ..(*route("ns", "fails", open(), Protocol::Http)).clone() };
+        let failing = Route { action: Action::fail(503, String::new()), ..(*route("ns", "fails", open(), Protocol::Http)).clone() };
         let basic = Policy { basic_auth: Some(Arc::new(BasicAuth::default())), ..open() };
         let fenced = Policy { allowed_sources: Some(vec!["198.51.100.0/24".parse().unwrap()]), ..open() };
         let rules = [

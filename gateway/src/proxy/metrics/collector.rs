@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::ArcSwap;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
 use super::Labels;
 use super::series::{BUCKETS, Series};
+use crate::Snapshot;
 
 // Names of labels are in the order in which they are told: sorted.
 const ROUTE_LABELS: [&str; 3] = ["host", "ingress", "namespace"];
@@ -31,6 +33,7 @@ type Living = HashMap<Arc<Labels>, Arc<Series>>;
 #[derive(Debug, Clone)]
 pub(super) struct AllSeries {
     living: Arc<Mutex<Living>>,
+    snapshots: Arc<ArcSwap<Snapshot>>,
     requests: Desc,
     duration: Desc,
     by_route: [Desc; BY_ROUTE.len()],
@@ -38,16 +41,17 @@ pub(super) struct AllSeries {
 }
 
 impl AllSeries {
-    /// None yet.
+    /// None yet; what the routes of the current snapshot counted comes to them when they are asked for.
     ///
     /// # Errors
     /// None in practice: names and labels are fixed.
-    pub(super) fn new() -> Result<Self, prometheus::Error> {
+    pub(super) fn new(snapshots: Arc<ArcSwap<Snapshot>>) -> Result<Self, prometheus::Error> {
         let duration = ("vrata_http_request_duration_seconds", "Time from a request's header to the end of its answer");
         let external_auth = ("vrata_http_external_auth_total", "Requests that an authentication server was asked about");
         let [received, sent, connect_failures, retries] = BY_ROUTE.map(|(name, help, _)| desc((name, help), &ROUTE_LABELS));
         Ok(Self {
             living: Arc::default(),
+            snapshots,
             requests: desc(("vrata_http_requests_total", "Requests answered"), &REQUEST_LABELS)?,
             duration: desc(duration, &ROUTE_LABELS)?,
             by_route: [received?, sent?, connect_failures?, retries?],
@@ -91,6 +95,9 @@ impl Collector for AllSeries {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
+        for rule in self.snapshots.load().table.rules() {
+            rule.route.kept.collect();
+        }
         // Copied, so that no request waits until all is told.
         let living: Vec<_> = self.lock().iter().map(|(labels, series)| (Arc::clone(labels), Arc::clone(series))).collect();
         let mut families = vec![

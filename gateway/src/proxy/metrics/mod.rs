@@ -1,13 +1,17 @@
 //! What is measured of requests. Labels come from the routing table and closed sets only, so clients and upstreams cannot add series.
 
 mod collector;
+mod recent;
 mod series;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use prometheus::{IntCounter, IntGauge, Registry};
 
+use crate::Snapshot;
 use collector::AllSeries;
+pub(super) use recent::Recent;
 pub(super) use series::{Authenticated, Finished, Series};
 
 /// All metrics of the HTTP data plane's requests.
@@ -44,13 +48,13 @@ impl Labels {
 }
 
 impl Metrics {
-    /// Registers the metrics.
+    /// Registers the metrics; what the routes of the current snapshot counted is collected when they are asked for.
     ///
     /// # Errors
     /// The registry has metrics of these names already.
-    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub(super) fn new(registry: &Registry, snapshots: Arc<ArcSwap<Snapshot>>) -> Result<Self, prometheus::Error> {
         let metrics = Self {
-            series: AllSeries::new()?,
+            series: AllSeries::new(snapshots)?,
             in_flight: IntGauge::new("vrata_http_requests_in_flight", "Requests being served")?,
             dropped_lines: IntCounter::new("vrata_access_log_dropped_lines_total", "Access log lines dropped because the log is read too slowly")?,
         };

@@ -23,7 +23,7 @@ fn text(registry: &Registry) -> String {
 #[test]
 fn requests_are_counted_under_closed_labels() {
     let registry = Registry::new();
-    let metrics = Arc::new(Metrics::new(&registry).unwrap());
+    let metrics = Arc::new(Metrics::new(&registry, Arc::default()).unwrap());
     let series = metrics.series(labels("web"));
     let invented = Method::from_bytes(b"INVENTED").unwrap();
     for (method, status) in [(&Method::GET, 200), (&Method::GET, 200), (&invented, 299), (&Method::POST, 499)] {
@@ -53,7 +53,7 @@ fn requests_are_counted_under_closed_labels() {
 #[test]
 fn removed_series_leave_nothing_and_spare_the_others() {
     let registry = Registry::new();
-    let metrics = Metrics::new(&registry).unwrap();
+    let metrics = Metrics::new(&registry, Arc::default()).unwrap();
     let (gone, kept) = (metrics.series(labels("gone")), metrics.series(labels("kept")));
     gone.record(&finished(&Method::GET, 200));
     kept.record(&finished(&Method::GET, 200));
@@ -76,7 +76,7 @@ fn removed_series_leave_nothing_and_spare_the_others() {
 
 #[test]
 fn a_series_that_somebody_has_is_never_ended() {
-    let metrics = Metrics::new(&Registry::new()).unwrap();
+    let metrics = Metrics::new(&Registry::new(), Arc::default()).unwrap();
     drop(metrics.series(labels("web")));
     let unheld = metrics.unheld();
     // A request comes in between.
@@ -90,7 +90,7 @@ fn a_series_that_somebody_has_is_never_ended() {
 #[test]
 fn text_is_that_of_the_librarys_metrics() {
     let (registry, expected) = (Registry::new(), Registry::new());
-    let metrics = Metrics::new(&registry).unwrap();
+    let metrics = Metrics::new(&registry, Arc::default()).unwrap();
     let counted = Library::new(&expected);
     for (ingress, method, status, millis) in [
         ("a", Method::GET, 200, 1),
@@ -115,7 +115,7 @@ fn text_is_that_of_the_librarys_metrics() {
 #[test]
 fn a_registry_serves_one_gateway() {
     let registry = Registry::new();
-    assert!(Metrics::new(&registry).is_ok() && Metrics::new(&registry).is_err());
+    assert!(Metrics::new(&registry, Arc::default()).is_ok() && Metrics::new(&registry, Arc::default()).is_err());
 }
 
 /// The same metrics made of the library's own.

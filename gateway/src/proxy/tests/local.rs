@@ -111,7 +111,7 @@ async fn basic_authentication_asks_and_keeps_the_password_from_the_upstream() {
 #[tokio::test]
 async fn routes_that_fail_by_configuration_answer_their_status() {
     let upstream = Upstream::echo().await;
-    let failing = crate::table::Route { action: Action::Fail { status: 503, reason: "auth-url".into() }, ..plain(&upstream) };
+    let failing = crate::table::Route { action: Action::fail(503, "auth-url"), ..plain(&upstream) };
     let front = Front::start(Port::Https, snapshot(failing)).await;
     let response = fetch(front.address, "GET / HTTP/1.1\nHost: a.test").await;
     assert!(response.status == 503 && !response.text().contains("auth-url"), "{response:?}");

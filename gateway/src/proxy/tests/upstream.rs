@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::table::{Action, Backend, Endpoint, Kept, Policy, Protocol, Route, RouteId};
+use crate::table::{Action, Backend, Endpoint, Policy, Protocol, Route, RouteId};
 
 /// A running backend; it ends with the test.
 pub(super) struct Upstream {
@@ -121,10 +121,10 @@ pub(super) fn route(namespace: &str, protocol: Protocol, policy: Policy, endpoin
 
 /// The same, to endpoints of any kind.
 pub(super) fn route_to(namespace: &str, protocol: Protocol, policy: Policy, endpoints: Vec<Endpoint>) -> Route {
-    Route {
-        id: RouteId { namespace: namespace.into(), ingress: "web".into(), host: "a.test".into(), path: "/".into() },
-        policy: Arc::new(policy),
-        action: Action::Forward(Arc::new(Backend {
+    Route::new(
+        RouteId { namespace: namespace.into(), ingress: "web".into(), host: "a.test".into(), path: "/".into() },
+        Arc::new(policy),
+        Action::Forward(Arc::new(Backend {
             name: format!("{namespace}-web-80"),
             namespace: namespace.into(),
             service: "web".into(),
@@ -133,8 +133,7 @@ pub(super) fn route_to(namespace: &str, protocol: Protocol, policy: Policy, endp
             server_name: format!("web.{namespace}.svc"),
             endpoints,
         })),
-        kept: Kept::default(),
-    }
+    )
 }
 
 /// A route to one HTTP/1.1 backend under the default policy.
