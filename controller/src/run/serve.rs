@@ -29,7 +29,7 @@ const TICK: Duration = Duration::from_secs(3600);
 /// changes become one pass. A change after some quiet is served at once.
 const REST: u32 = 3;
 /// However long the pass took.
-const LONGEST_REST: Duration = Duration::from_millis(200);
+const LONGEST_REST: Duration = Duration::from_millis(100);
 
 /// What makes a new pass necessary.
 pub(super) struct Changes {
