@@ -25,6 +25,10 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// Where its counters begin.
+    #[cfg(test)]
+    pub(crate) const COUNTERS: usize = std::mem::offset_of!(Self, recent);
+
     /// What is kept, made when there is nothing yet.
     pub(super) fn get_or_init(&self, make: impl FnOnce() -> RouteState) -> &RouteState {
         self.state.get_or_init(make)

@@ -113,7 +113,7 @@ mod tests {
     fn snapshot() -> Snapshot {
         let exact = |host: &str| HostPattern::Exact(host.into());
         let open = Policy::default;
-        let failing = Route { action: Action::fail(503, String::new()), ..(*route("ns", "fails", open(), Protocol::Http)).clone() };
+        let failing = Route { action: Action::fail(503, ""), ..(*route("ns", "fails", open(), Protocol::Http)).clone() };
         let basic = Policy { basic_auth: Some(Arc::new(BasicAuth::default())), ..open() };
         let fenced = Policy { allowed_sources: Some(vec!["198.51.100.0/24".parse().unwrap()]), ..open() };
         let rules = [
