@@ -81,6 +81,14 @@ impl StateDir {
         replace(&path, content, durability).map_err(|source| StateError::Unusable { path, source })
     }
 
+    /// Begins to replace a file, as [`StateDir::write`] does at once.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn draft(&self, name: &str) -> io::Result<Draft> {
+        Draft::begin(&self.root.join(name))
+    }
+
     /// Removes a file; one that is not there is no error.
     ///
     /// # Errors
@@ -129,30 +137,58 @@ fn create_dir(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// How much is written to the disk at once, in bytes: whoever else waits for it waits for no more, a zone's serial among them.
-const PIECE: usize = 512 * 1024;
+/// A file that is written piece by piece, and seen when it is whole. Dropped before, it is as if it had not been begun.
+#[derive(Debug)]
+pub struct Draft {
+    file: File,
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+impl Draft {
+    fn begin(path: &Path) -> io::Result<Self> {
+        let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+        create_dir(directory)?;
+        let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+        name.push(TEMPORARY);
+        let temporary = directory.join(name);
+        let file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&temporary)?;
+        Ok(Self { file, temporary, path: path.to_owned() })
+    }
+
+    /// Adds to it, down to the disk: whoever else waits for the disk waits for no more than this.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn add(&mut self, piece: &[u8]) -> io::Result<()> {
+        self.file.write_all(piece)?;
+        self.file.sync_data()
+    }
+
+    /// Replaces the file by what was written.
+    ///
+    /// # Errors
+    /// When it cannot; the old content then stays.
+    pub fn finish(self) -> io::Result<()> {
+        self.finish_as(Durability::Synced)
+    }
+
+    fn finish_as(self, durability: Durability) -> io::Result<()> {
+        if durability == Durability::Synced {
+            self.file.sync_all()?;
+        }
+        fs::rename(&self.temporary, &self.path)?;
+        match self.path.parent() {
+            Some(directory) if durability == Durability::Synced => File::open(directory)?.sync_all(),
+            _ => Ok(()),
+        }
+    }
+}
 
 fn replace(path: &Path, content: &[u8], durability: Durability) -> io::Result<()> {
-    let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    create_dir(directory)?;
-    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
-    name.push(TEMPORARY);
-    let temporary = directory.join(name);
-    let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&temporary)?;
-    for (at, piece) in content.chunks(PIECE).enumerate() {
-        if at > 0 && durability == Durability::Synced {
-            file.sync_data()?;
-        }
-        file.write_all(piece)?;
-    }
-    if durability == Durability::Synced {
-        file.sync_all()?;
-    }
-    fs::rename(&temporary, path)?;
-    if durability == Durability::Synced {
-        File::open(directory)?.sync_all()?;
-    }
-    Ok(())
+    let mut draft = Draft::begin(path)?;
+    draft.file.write_all(content)?;
+    draft.finish_as(durability)
 }
 
 #[cfg(test)]
@@ -163,14 +199,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_in_pieces_is_whole() {
+    fn a_draft_is_seen_when_it_is_finished() {
         let directory = tempfile::tempdir().unwrap();
         let state = StateDir::open(directory.path()).unwrap();
-        for length in [0, 1, PIECE, PIECE + 1, 3 * PIECE] {
-            let content: Vec<u8> = (0..=250).cycle().take(length).collect();
-            state.write("a/b", &content, Durability::Synced).unwrap();
-            assert_eq!(state.read("a/b").unwrap(), Some(content));
-        }
+        state.write("a/b", b"old", Durability::Synced).unwrap();
+        let begun = |pieces: &[&[u8]]| {
+            let mut draft = state.draft("a/b").unwrap();
+            pieces.iter().for_each(|piece| draft.add(piece).unwrap());
+            draft
+        };
+        drop(begun(&[b"never, and longer than what comes next"]));
+        let draft = begun(&[b"n", b"", b"ew"]);
+        assert_eq!((state.read("a/b").unwrap().unwrap(), state.list("a").unwrap()), (b"old".to_vec(), vec!["a/b".to_owned()]));
+        draft.finish().unwrap();
+        assert_eq!(state.read("a/b").unwrap().unwrap(), b"new");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use acme::{Held, SecretName};
+use nix::time::{ClockId, clock_gettime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -25,10 +26,11 @@ use crate::status::Replica;
 /// How often everything is looked at again although nothing changed: certificates expire by themselves.
 const TICK: Duration = Duration::from_secs(3600);
 
-/// After a pass nothing is done for so many times as long as it took: under steady change most of the processor is left to those that serve, and several
-/// changes become one pass. A change after some quiet is served at once.
+/// After a pass nothing is done for so many times as long as it used the processor: under steady change most of that is left to those that serve, and several
+/// changes become one pass. A change after some quiet is served at once. What it waited for on a busy machine does not count, or changes would wait for that
+/// twice.
 const REST: u32 = 3;
-/// However long the pass took.
+/// However much the pass used.
 const LONGEST_REST: Duration = Duration::from_millis(100);
 
 /// What makes a new pass necessary.
@@ -131,17 +133,18 @@ pub(super) async fn serve(mut passes: Passes, mut changes: Changes, ready: impl 
     }
     let mut ready = Some(ready);
     loop {
-        let (inputs, begun) = (changes.inputs(), Instant::now());
-        passes = tokio::task::spawn_blocking(move || {
+        let inputs = changes.inputs();
+        let pass = move || {
+            let begun = processor_time();
             passes.run(&inputs, SystemTime::now());
-            passes
-        })
-        .await
-        .map_err(io::Error::other)?;
+            (passes, processor_time().saturating_sub(begun))
+        };
+        let used;
+        (passes, used) = tokio::task::spawn_blocking(pass).await.map_err(io::Error::other)?;
         if let Some(ready) = ready.take() {
             ready();
         }
-        let rested = Instant::now() + (begun.elapsed() * REST).min(LONGEST_REST);
+        let rested = Instant::now() + (used * REST).min(LONGEST_REST);
         let changed = async {
             let more = changes.next().await;
             sleep_until(rested).await;
@@ -156,6 +159,12 @@ pub(super) async fn serve(mut passes: Passes, mut changes: Changes, ready: impl 
             },
         }
     }
+}
+
+/// Time for which this thread has used a processor.
+fn processor_time() -> Duration {
+    // Linux has this clock since 2.6.
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
 /// A future that ends with SIGTERM or SIGINT.

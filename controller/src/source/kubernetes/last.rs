@@ -1,5 +1,7 @@
 //! What was read last, as a file: a `List` of the objects, as an API server would give them. Pure.
 
+use std::io::{self, Write};
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -11,9 +13,14 @@ use crate::source::object::Kind;
 /// The file in the state directory.
 pub(super) const FILE: &str = "cluster/last.json";
 
-/// The content of the file. It holds the content of Secrets. Made object by object: of a large cluster, all of them as values would be many times as much.
-pub(super) fn write(objects: &Objects) -> Vec<u8> {
-    let mut list = List::default();
+/// Writes the content of the file. It holds the content of Secrets. Made object by object: of a large cluster, all of them as values would be many times as
+/// much.
+///
+/// # Errors
+/// Those of `out`.
+pub(super) fn write(objects: &Objects, out: &mut impl Write) -> io::Result<()> {
+    out.write_all(br#"{"apiVersion":"v1","kind":"List","items":["#)?;
+    let mut list = List { out, is_empty: true };
     for (kind, ..) in Kind::ALL {
         match kind {
             Kind::Ingress => list.whole(kind, &objects.ingresses),
@@ -29,9 +36,9 @@ pub(super) fn write(objects: &Objects) -> Vec<u8> {
             Kind::Certificate => list.whole(kind, &objects.certificates),
             Kind::IpAddressPool => list.specs(kind, &objects.address_pools),
             Kind::ReferenceGrant => list.specs(kind, &objects.reference_grants),
-        }
+        }?;
     }
-    [br#"{"apiVersion":"v1","kind":"List","items":["#.as_slice(), &list.items, b"]}"].concat()
+    out.write_all(b"]}")
 }
 
 /// What the file holds; what of it cannot be read is left out.
@@ -53,32 +60,30 @@ pub(super) fn read(content: &[u8]) -> Result<Read, serde_json::Error> {
 }
 
 /// The items of the list, as text.
-#[derive(Default)]
-struct List {
-    items: Vec<u8>,
+struct List<'a, W> {
+    out: &'a mut W,
+    is_empty: bool,
 }
 
-impl List {
-    fn whole<T: Serialize>(&mut self, kind: Kind, objects: &objects::Kind<T>) {
-        for stored in objects.values() {
-            self.add(serde_json::to_value(&stored.object).map(|value| complete(kind, stored, value)));
-        }
+impl<W: Write> List<'_, W> {
+    fn whole<T: Serialize>(&mut self, kind: Kind, objects: &objects::Kind<T>) -> io::Result<()> {
+        objects.values().try_for_each(|stored| self.add(serde_json::to_value(&stored.object).map(|value| complete(kind, stored, value))))
     }
 
     /// Of these only the spec is kept.
-    fn specs<T: Serialize>(&mut self, kind: Kind, objects: &objects::Kind<T>) {
-        for stored in objects.values() {
-            self.add(serde_json::to_value(&stored.object).map(|spec| complete(kind, stored, json!({"spec": spec}))));
-        }
+    fn specs<T: Serialize>(&mut self, kind: Kind, objects: &objects::Kind<T>) -> io::Result<()> {
+        objects
+            .values()
+            .try_for_each(|stored| self.add(serde_json::to_value(&stored.object).map(|spec| complete(kind, stored, json!({"spec": spec})))))
     }
 
     /// What cannot be written is left out.
-    fn add(&mut self, item: serde_json::Result<Value>) {
-        let Ok(item) = item else { return };
-        if !self.items.is_empty() {
-            self.items.push(b',');
+    fn add(&mut self, item: serde_json::Result<Value>) -> io::Result<()> {
+        let Ok(item) = item else { return Ok(()) };
+        if !std::mem::take(&mut self.is_empty) {
+            self.out.write_all(b",")?;
         }
-        self.items.extend_from_slice(item.to_string().as_bytes());
+        Ok(serde_json::to_writer(&mut *self.out, &item)?)
     }
 }
 
@@ -127,6 +132,12 @@ mod tests {
         }
     }
 
+    fn written(objects: &Objects) -> Vec<u8> {
+        let mut content = Vec::new();
+        write(objects, &mut content).unwrap();
+        content
+    }
+
     /// An object of every kind, as an API server gives it.
     fn everything() -> Mirror {
         let mut mirror = Mirror::default();
@@ -147,19 +158,19 @@ mod tests {
     fn every_kind_comes_back_as_it_was() {
         let before = everything().read();
         assert_eq!(before.problems, []);
-        let after = read(&write(&before.objects)).unwrap();
+        let after = read(&written(&before.objects)).unwrap();
         assert_eq!(after, Read { stale: true, ..before.clone() });
         let versions =
             |read: &Read| read.objects.issuers.values().map(|stored| (stored.meta.resource_version.clone(), stored.age.clone())).collect::<Vec<_>>();
         assert_eq!(versions(&after), versions(&before));
-        assert_eq!(write(&after.objects), write(&before.objects));
-        let items = serde_json::from_slice::<Value>(&write(&before.objects)).unwrap()["items"].as_array().unwrap().len();
+        assert_eq!(written(&after.objects), written(&before.objects));
+        let items = serde_json::from_slice::<Value>(&written(&before.objects)).unwrap()["items"].as_array().unwrap().len();
         assert_eq!(items, Kind::ALL.len());
     }
 
     #[test]
     fn a_torn_file_is_an_error_and_an_unknown_object_is_left_out() {
-        let whole = write(&everything().read().objects);
+        let whole = written(&everything().read().objects);
         assert!(read(&whole[..whole.len() / 2]).is_err());
         assert_eq!(read(br#"{"items": [{"kind": "Unheard"}, 5, {"kind": "Service"}]}"#).unwrap().objects, Objects::default());
     }
