@@ -45,10 +45,9 @@ impl Kubelab {
         let directory = tempfile::Builder::new().prefix("lab-").tempdir_in(place)?;
         let images = directory.path().join("images");
         std::fs::create_dir(&images)?;
-        for image in IMAGES.into_iter().map(binary::built).chain([Ok(program)]) {
-            let program = image?;
-            let to = images.join(program.file_name().context("a program has a name")?);
-            std::fs::hard_link(&program, &to).or_else(|_| std::fs::copy(&program, &to).map(drop))?;
+        for (name, image) in IMAGES.into_iter().map(|name| (name, binary::built(name))).chain([("vrata", Ok(program))]) {
+            let (image, to) = (image?, images.join(name));
+            std::fs::hard_link(&image, &to).or_else(|_| std::fs::copy(&image, &to).map(drop))?;
         }
         let log = std::fs::File::create(directory.path().join("kubelab.log"))?;
         let mut command = Command::new(tools.join("kubelab"));
