@@ -81,7 +81,7 @@ impl StateDir {
         replace(&path, content, durability).map_err(|source| StateError::Unusable { path, source })
     }
 
-    /// Begins to replace a file, as [`StateDir::write`] does at once.
+    /// Begins to replace a file, as [`StateDir::write`] does at once. One at a time for a file.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -137,7 +137,7 @@ fn create_dir(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// A file that is written piece by piece, and seen when it is whole. Dropped before, it is as if it had not been begun.
+/// A file that is written piece by piece, and seen when it is whole. Dropped before, the old content stays, and the next draft begins anew.
 #[derive(Debug)]
 pub struct Draft {
     file: File,

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::last;
 use crate::source::Read;
-use crate::state::{Draft, StateDir};
+use crate::state::{Draft, StateDir, StateError};
 
 /// How much is written at once, in bytes.
 const PIECE: usize = 128 * 1024;
@@ -43,7 +43,7 @@ pub(super) async fn keep(mut reads: watch::Receiver<Arc<Read>>, state: StateDir)
             let begun = Instant::now();
             match tokio::task::spawn_blocking(move || write(&writing, &state, dropped)).await {
                 Ok(Ok(())) => kept = Some(read),
-                Ok(Err(error)) => tracing::warn!(%error, file = last::FILE, "what was read cannot be kept"),
+                Ok(Err(error)) => tracing::warn!(%error, "what was read cannot be kept"),
                 // The runtime ends.
                 Err(_) => return,
             }
@@ -56,11 +56,14 @@ pub(super) async fn keep(mut reads: watch::Receiver<Arc<Read>>, state: StateDir)
 }
 
 /// Blocks for as long as it takes, or until nobody waits for it any more.
-fn write(read: &Read, state: &StateDir, dropped: CancellationToken) -> io::Result<()> {
-    let slowly = Slowly { draft: state.draft(last::FILE)?, begun: Instant::now(), dropped };
-    let mut pieces = BufWriter::with_capacity(PIECE, slowly);
-    last::write(&read.objects, &mut pieces)?;
-    pieces.into_inner()?.draft.finish()
+fn write(read: &Read, state: &StateDir, dropped: CancellationToken) -> Result<(), StateError> {
+    let slowly = || {
+        let slowly = Slowly { draft: state.draft(last::FILE)?, begun: Instant::now(), dropped };
+        let mut pieces = BufWriter::with_capacity(PIECE, slowly);
+        last::write(&read.objects, &mut pieces)?;
+        pieces.into_inner()?.draft.finish()
+    };
+    slowly().map_err(|source| StateError::Unusable { path: state.path().join(last::FILE), source })
 }
 
 /// Writes to a draft, and rests after each write.

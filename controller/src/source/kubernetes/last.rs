@@ -1,4 +1,4 @@
-//! What was read last, as a file: a `List` of the objects, as an API server would give them. Pure.
+//! What was read last, as a file: a `List` of the objects, as an API server would give them. Pure: where the text goes is an argument.
 
 use std::io::{self, Write};
 
